@@ -1,0 +1,1 @@
+"""What runs the product without AWS: the embedded engine and metric math."""
