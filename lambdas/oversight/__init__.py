@@ -1,0 +1,1 @@
+"""Functions that serve all runbooks: the approval and the sweep."""

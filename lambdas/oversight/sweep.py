@@ -1,0 +1,258 @@
+"""Every few minutes: alarms that no run owns, runs that nobody closed, changes lent out too long.
+
+CloudWatch does not repeat an alarm that stays red, and an event can be lost. The sweep starts a
+runbook once more per state change of an alarm, within the same guard as everyone, and after that
+tells a person, once.
+"""
+
+import functools
+import hashlib
+import importlib
+import json
+import os
+from datetime import datetime
+from typing import Any
+
+from lambdas.remediation import platform
+from lambdas.remediation.clients import client
+from lambdas.remediation.contracts import iso
+from lambdas.remediation.messages import Message, Topic, start_command, subject_line
+from lambdas.remediation.observability import logger
+from lambdas.remediation.records import MITIGATED, OPEN, Item, RunTable, epoch
+from lambdas.remediation.request import ALARM_EVENT, SWEEP_SOURCE
+from lambdas.remediation.runbook import AlarmSpec, Runbook
+from lambdas.remediation.runtime import ENDED
+from lambdas.remediation.settings import settings
+from lambdas.remediation.step import Clock
+
+DESCRIBE_ALARMS_AT_ONCE = 100
+# CloudWatch and we do not round times alike.
+TOLERANCE_MS = 1_000
+
+
+@functools.cache
+def _observe_functions() -> dict[str, str]:
+    """Reading function of each runbook: name to ARN."""
+    functions: dict[str, str] = json.loads(os.environ["OBSERVE_FUNCTION_ARNS"])
+    return functions
+
+
+def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
+    """One sweep.
+
+    Returns
+    -------
+    dict
+        How many runs were `closed`, runbooks `started`, alarms `told`, leases `reminded`.
+    """
+    sweep = Sweep(context.invoked_function_arn, Clock().now())
+    done = {
+        "closed": sweep.close_ended_runs(),
+        **sweep.look_after_alarms(),
+        "reminded": sweep.remind_of_leases(),
+    }
+    logger().info("swept", **done)
+    return done
+
+
+class Sweep:
+    """One pass over alarms and records."""
+
+    def __init__(self, own_arn: str, now: datetime) -> None:
+        self.now = now
+        _, self.partition, _, self.region, self.account, *_ = own_arn.split(":")
+        self.settings = settings()
+        self.platform = platform.load()
+        self.table = RunTable(client("dynamodb"), self.settings.run_table_name)
+        self.topic = Topic(
+            client("sns"),
+            operators=self.settings.operator_topic_arn,
+            chat=self.settings.chat_topic_arn,
+        )
+        self.runbooks: list[Runbook] = [
+            importlib.import_module(f"lambdas.runbooks.{name}.runbook").RUNBOOK
+            for name in _observe_functions()
+        ]
+
+    # --- runs without an outcome ---
+
+    def close_ended_runs(self) -> int:
+        """Have every run closed whose execution is over: its event was lost, or came too early."""
+        closed = 0
+        for item in self.table.listed(OPEN):
+            status = self._execution_status(item["execution_arn"])
+            if status == "RUNNING":
+                continue
+            detail = {
+                "executionArn": item["execution_arn"],
+                "name": item["execution_arn"].rpartition(":")[2],
+                "status": status,
+            }
+            client("lambda").invoke(
+                FunctionName=_observe_functions()[item["runbook"]],
+                InvocationType="Event",
+                Payload=json.dumps({"detail-type": ENDED, "detail": detail}),
+            )
+            closed += 1
+        return closed
+
+    def _execution_status(self, arn: str) -> str:
+        states = client("stepfunctions")
+        try:
+            return str(states.describe_execution(executionArn=arn)["status"])
+        except states.exceptions.ExecutionDoesNotExist:
+            return "ABORTED"  # older than Step Functions remembers
+
+    # --- alarms ---
+
+    def look_after_alarms(self) -> dict[str, int]:
+        """Start the runbook of each red alarm that nobody owns, or tell a person."""
+        done = {"started": 0, "told": 0}
+        for runbook in self.runbooks:
+            specs = {a.name: a for a in runbook.alarms(self.platform, self.settings.prefix)}
+            for alarm in self._red(list(specs)):
+                what = self._look_after(runbook, specs[alarm["AlarmName"]], alarm)
+                if what:
+                    done[what] += 1
+        return done
+
+    def _red(self, names: list[str]) -> list[Item]:
+        found: list[Item] = []
+        for i in range(0, len(names), DESCRIBE_ALARMS_AT_ONCE):
+            answer = client("cloudwatch").describe_alarms(
+                AlarmNames=names[i : i + DESCRIBE_ALARMS_AT_ONCE],
+                StateValue="ALARM",
+                MaxRecords=DESCRIBE_ALARMS_AT_ONCE,
+            )
+            found += answer["MetricAlarms"]
+        return found
+
+    def _look_after(self, runbook: Runbook, spec: AlarmSpec, alarm: Item) -> str | None:
+        changed = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
+        changed_ms = int(changed.timestamp() * 1000)
+        limits = runbook.limits_for(self.platform)
+        # Its own event may still be on its way.
+        if epoch(self.now) - epoch(changed) < 2 * limits.metric_period_seconds:
+            return None
+        arn = self._target_arn(runbook, spec)
+        pair = self.table.get(f"PAIR#{runbook.name}#{arn}")
+        for held in ("open_until", "cool_down_until"):
+            if pair.get(held, 0) > epoch(self.now) and (held != "open_until" or "open_run" in pair):
+                return None
+        if self._mark(spec.name, "swept_ms", changed_ms):
+            self._start(runbook, spec, alarm)
+            return "started"
+        if self._mark(spec.name, "told_ms", changed_ms):
+            self._tell(runbook, spec, changed)
+            return "told"
+        return None
+
+    def _target_arn(self, runbook: Runbook, spec: AlarmSpec) -> str:
+        kind = runbook.target
+        return (
+            f"arn:{self.partition}:{kind.service}:{self.region}:{self.account}:"
+            f"{kind.resource(spec.target[kind.key])}"
+        )
+
+    def _mark(self, alarm_name: str, mark: str, changed_ms: int) -> bool:
+        """Write down that this state change was dealt with; says whether it is news."""
+        return self.table.update(
+            f"ALARM#{alarm_name}",
+            values={mark: changed_ms},
+            condition=f"attribute_not_exists({mark}) OR {mark} < :since",
+            given={"since": changed_ms - TOLERANCE_MS},
+        )
+
+    def _start(self, runbook: Runbook, spec: AlarmSpec, alarm: Item) -> None:
+        states = client("stepfunctions")
+        unique = f"{spec.name}@{iso(self.now)}"
+        event = {
+            "detail-type": ALARM_EVENT,
+            "source": SWEEP_SOURCE,
+            "id": unique,
+            "resources": [alarm["AlarmArn"]],
+            "detail": {
+                "alarmName": spec.name,
+                "state": {
+                    "value": "ALARM",
+                    "timestamp": iso(self.now),
+                    "reason": f"still red: {alarm.get('StateReason', '')}",
+                },
+            },
+        }
+        states.start_execution(
+            stateMachineArn=self._machine(runbook),
+            name=f"sweep-{hashlib.sha256(unique.encode()).hexdigest()[:32]}",
+            input=json.dumps(event),
+        )
+
+    def _machine(self, runbook: Runbook) -> str:
+        return (
+            f"arn:{self.partition}:states:{self.region}:{self.account}:stateMachine:"
+            f"{self.settings.prefix}-{runbook.kebab}"
+        )
+
+    def _tell(self, runbook: Runbook, spec: AlarmSpec, changed: datetime) -> None:
+        name = next(iter(spec.target.values()))
+        observe = {"target": spec.target, "mode": "observe", "reason": "alarm still red"}
+        self._publish(
+            runbook,
+            f"[page] {name}: still red, automation has done what it may ({runbook.title})",
+            [
+                f"Alarm {spec.name} is red since {iso(changed)}.",
+                "The runbook ran for it and may not run again by itself.",
+                "",
+                "What it would do now:",
+                start_command(self._machine(runbook), observe),
+            ],
+        )
+
+    # --- changes lent out ---
+
+    def remind_of_leases(self) -> int:
+        """Tell a person, once, of each temporary change that is due to be given back."""
+        reminded = 0
+        by_name = {r.name: r for r in self.runbooks}
+        for item in self.table.listed(MITIGATED):
+            if item["mitigation_until"] > epoch(self.now) or item["runbook"] not in by_name:
+                continue
+            run_id = item["pk"].removeprefix("RUN#")
+            news = self.table.update(
+                item["pk"],
+                values={"mitigation": "reminded"},
+                remove=["open"],
+                condition="mitigation = :standing",
+                given={"standing": "standing"},
+            )
+            if not news:
+                continue
+            runbook = by_name[item["runbook"]]
+            name = item["target"].rpartition("/")[2]
+            self._publish(
+                runbook,
+                f"[note] {name}: a temporary change is due to be given back ({runbook.title})",
+                [
+                    f"Run {run_id} changed {name} for the time being.",
+                    "",
+                    "Give it back:",
+                    start_command(
+                        self._machine(runbook), {"undo": run_id, "reason": "lease ended"}
+                    ),
+                ],
+            )
+            reminded += 1
+        return reminded
+
+    def _publish(self, runbook: Runbook, subject: str, lines: list[str]) -> None:
+        severity = subject[1:].partition("]")[0]
+        self.topic.publish(
+            Message(
+                subject=subject_line(subject),
+                text="\n".join(lines),
+                severity=severity,
+                runbook=runbook.name,
+                outcome="none",
+                mode="none",
+                thread=subject_line(subject),
+            )
+        )

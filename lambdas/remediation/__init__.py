@@ -1,0 +1,1 @@
+"""What every runbook shares: contracts, guard, life of a run, messages."""

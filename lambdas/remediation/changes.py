@@ -1,0 +1,133 @@
+"""Making a plan's calls, taking them back, and telling which of the two has happened.
+
+Every resource module answers one question (`present`) and does one thing (`apply`). Whether a call
+was made is never remembered, always read: that makes a change idempotent under retries, lets a run
+that lost its function be closed, and lets undo refuse when the world has moved on.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from lambdas.remediation.contracts import CallResult, Change, PlannedCall
+from lambdas.remediation.errors import (
+    ConcurrentChangeError,
+    ResourceBusyError,
+    RollbackFailedError,
+    ThrottledError,
+)
+
+
+class Resource(Protocol):
+    """A resource module: the only caller of boto3 for its APIs."""
+
+    service: ClassVar[str]
+    apis: ClassVar[tuple[str, ...]]
+
+    def present(self, call: PlannedCall) -> dict[str, Any]:
+        """Present values of exactly the keys in `call.before` and `call.after`."""
+        ...
+
+    def apply(self, call: PlannedCall) -> None:
+        """Make the call, so that the present value becomes `call.after`."""
+        ...
+
+
+class Position(StrEnum):
+    """Where the world stands relative to a call."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    ELSEWHERE = "elsewhere"
+
+
+def resource_for(call: PlannedCall, resources: Sequence[Resource]) -> Resource:
+    """The resource module that makes this call."""
+    return next(r for r in resources if call.api in r.apis)
+
+
+def position(call: PlannedCall, resources: Sequence[Resource]) -> Position:
+    """Read whether the call was made."""
+    now = resource_for(call, resources).present(call)
+    if now == call.after:
+        return Position.AFTER
+    return Position.BEFORE if now == call.before else Position.ELSEWHERE
+
+
+def apply(
+    calls: Sequence[PlannedCall], resources: Sequence[Resource], clock: Callable[[], datetime]
+) -> Change:
+    """Make each call once, in order.
+
+    Raises
+    ------
+    ConcurrentChangeError
+        A resource is neither as planned nor as wanted: someone else changed it.
+    """
+    results = []
+    for call in calls:
+        where = position(call, resources)
+        if where is Position.ELSEWHERE:
+            now = resource_for(call, resources).present(call)
+            raise ConcurrentChangeError(
+                f"{call.resource}: expected {call.before} before {call.api}, found {now}; "
+                "someone else changed it, look before starting again"
+            )
+        if where is Position.BEFORE:
+            resource_for(call, resources).apply(call)
+        results.append(
+            CallResult(
+                api=call.api,
+                resource=call.resource,
+                before=call.before,
+                after=call.after,
+                already_applied=where is Position.AFTER,
+            )
+        )
+    return Change(calls=results, applied_at=clock())
+
+
+def restore(
+    calls: Sequence[PlannedCall], resources: Sequence[Resource], clock: Callable[[], datetime]
+) -> Change:
+    """Take back, newest first, those calls that were made; leave the others alone.
+
+    Raises
+    ------
+    RollbackFailedError
+        A resource is neither as the run left it nor as it was, or AWS refuses the way back.
+    """
+    results = []
+    for call in reversed(calls):
+        inverse = call.inverse()
+        where = position(inverse, resources)
+        if where is Position.AFTER:
+            continue
+        if where is Position.ELSEWHERE or not call.reversible:
+            raise RollbackFailedError(
+                f"{call.resource}: cannot take {call.api} back, it is neither {call.after} "
+                f"nor {call.before} now"
+            )
+        _take_back(inverse, resources)
+        results.append(
+            CallResult(
+                api=call.api, resource=call.resource, before=inverse.before, after=inverse.after
+            )
+        )
+    return Change(calls=results, applied_at=clock())
+
+
+def _take_back(inverse: PlannedCall, resources: Sequence[Resource]) -> None:
+    resource = resource_for(inverse, resources)
+    try:
+        resource.apply(inverse)
+    except (ThrottledError, ResourceBusyError):
+        raise  # the state machine retries these
+    except Exception as error:
+        # A call that timed out has an unknown result: what is there now decides.
+        with contextlib.suppress(Exception):
+            if resource.present(inverse) == inverse.after:
+                return
+        raise RollbackFailedError(f"{inverse.resource}: {inverse.api} failed: {error}") from error

@@ -1,0 +1,31 @@
+"""boto3 clients: one session, made on first use, kept for the life of the process."""
+
+import functools
+from typing import Any
+
+# A changing function has 60 s; a call that does not answer in 10 s is read back, not waited for.
+CONNECT_TIMEOUT_SECONDS = 3
+READ_TIMEOUT_SECONDS = 10
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """boto3 client of a service, with explicit time-outs and the standard retry mode."""
+    # Imported here so that a module that only needs a type does not pay for boto3.
+    from botocore.config import Config
+
+    return _session().client(
+        service,
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        ),
+    )
+
+
+@functools.cache
+def _session() -> Any:
+    import boto3
+
+    return boto3.session.Session()

@@ -1,0 +1,471 @@
+"""The life of a run: what the envelope's states do, the same for every runbook.
+
+`Begin` -> `Prepare` -> mode -> change -> `Verify` -> hold watch -> `Finish`
+(statemachines/envelope.asl.json). The states decide the order; what each does is here.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+from lambdas.remediation import changes, platform
+from lambdas.remediation.clients import client
+from lambdas.remediation.contracts import (
+    Change,
+    Decision,
+    Execution,
+    Kind,
+    Mode,
+    Plan,
+    PlannedCall,
+    Prepared,
+    Run,
+    RunbookRequest,
+    Verdict,
+    Verification,
+    decode,
+    encode,
+    iso,
+)
+from lambdas.remediation.endings import Ending
+from lambdas.remediation.errors import (
+    ApprovalDeniedError,
+    DuplicateRunError,
+    InvalidRequestError,
+    NotAdmittedError,
+    PrerequisiteNotMetError,
+    RefusedError,
+    TargetNotFoundError,
+    WorldMovedError,
+)
+from lambdas.remediation.guard import Guard, admit_change, check_windows
+from lambdas.remediation.messages import Topic, approval_message, start_command
+from lambdas.remediation.observability import logger
+from lambdas.remediation.outcomes import read_facts
+from lambdas.remediation.records import OPEN, RECORD_SECONDS, Record, RunTable, epoch
+from lambdas.remediation.request import example_on_error, read_request
+from lambdas.remediation.runbook import Runbook
+from lambdas.remediation.settings import settings
+from lambdas.remediation.step import Attempt, Clock, Role, call_step, resource, steps_of
+
+LEASE_MARGIN_SECONDS = 60
+Event = dict[str, Any]
+
+
+class Life:
+    """One invocation of one of a runbook's two functions.
+
+    Parameters
+    ----------
+    runbook
+        Declaration.
+    steps
+        The runbook's `steps` module.
+    role
+        Which of the two functions this is.
+    context
+        Lambda context.
+    """
+
+    def __init__(self, runbook: Runbook, steps: ModuleType, role: Role, context: Any) -> None:
+        self.runbook = runbook
+        self.steps = steps
+        self.role = role
+        self.context = context
+        self.clock = Clock()
+        self.settings = settings()
+        self.platform = platform.load()
+        self.table = RunTable(client("dynamodb"), self.settings.run_table_name)
+
+    @property
+    def observing(self) -> dict[str, Callable[[Event], Any]]:
+        """Envelope steps of the reading function."""
+        return {
+            "begin": self.begin,
+            "prepare": self.prepare,
+            "request_approval": self.request_approval,
+            "claim": self.claim,
+            "verify": self.verify,
+            "watch_hold": self.watch_hold,
+            "finish": self.finish,
+        }
+
+    def perform(self, event: Event) -> Any:
+        """Run the step that a state asks for; gives its JSON-ready result."""
+        name = event["step"]
+        log = logger()
+        log.append_keys(runbook=self.runbook.name, step=name, run_id=event.get("run_id"))
+        log.info("step")
+        if self.role is Role.OBSERVE and name in self.observing:
+            return self.observing[name](event)
+        if self.role is Role.CHANGE and name == "undo":
+            return encode(self._change(event, self._apply_undo))
+        info = steps_of(self.steps).get(name)
+        if info is None or info.role is not self.role:
+            raise NotAdmittedError(
+                f"{self.role} function of {self.runbook.name} has no step {name}"
+            )
+        if self.role is Role.CHANGE:
+            return encode(self._change(event, lambda r: self._step(name, r, event)))
+        return encode(self._step(name, self._open_record(event), event))
+
+    # --- Begin ---
+
+    def begin(self, event: Event) -> Event:
+        """Decode and check the input, find the target, and take what the mode needs."""
+        execution = decode(Execution, event["execution"], "execution")
+        run_id = f"{self.runbook.kebab}:{execution.name}"
+        run: Run | None = None
+        try:
+            request = read_request(
+                self.runbook, self.platform, self.settings.prefix, event.get("input")
+            )
+            run = self._run(run_id, execution, request)
+            if run.mode is not Mode.OBSERVE:
+                check_windows(self.table, run.target_arn, run.trigger, self.clock.now())
+            run = self._guard().begin(run)
+        except RefusedError as error:
+            self._record_refusal(run_id, execution, run, error)
+            raise
+        return {
+            "run": {
+                "id": run.id,
+                "kind": run.kind.value,
+                "mode": run.mode.value,
+                "limits": run.limits,
+                "keep_when_ineffective": self.runbook.keep_when_ineffective,
+            }
+        }
+
+    def _run(self, run_id: str, execution: Execution, request: RunbookRequest) -> Run:
+        limits = self.runbook.limits_for(self.platform).as_dict()
+        target = request.target
+        if request.undo:
+            with example_on_error(self.runbook, self.platform):
+                undone = self._undone(request.undo)
+            target = undone.target
+            # An undo is proven by what is there now: there is no symptom to watch.
+            limits = {**limits, "hold_checks": 0}
+        ends = execution.started_at + timedelta(
+            seconds=self.settings.machine_timeout_seconds + LEASE_MARGIN_SECONDS
+        )
+        return Run(
+            id=run_id,
+            runbook=self.runbook.name,
+            kind=Kind.UNDO if request.undo else Kind.CHANGE,
+            mode=request.mode,
+            trigger=request.trigger,
+            target=target,
+            target_arn=self._arn(execution, target),
+            parameters=request.parameters,
+            reason=request.reason,
+            requested_by=request.requested_by,
+            execution=execution,
+            lease_until=ends,
+            limits=limits,
+            options=self.runbook.options_for(self.platform),
+            undoes=request.undo,
+            event_id=request.event_id,
+            incident=request.incident,
+        )
+
+    def _arn(self, execution: Execution, target: dict[str, str]) -> str:
+        kind = self.runbook.target
+        return (
+            f"arn:{execution.partition}:{kind.service}:{execution.region}:{execution.account}:"
+            f"{kind.resource(target[kind.key])}"
+        )
+
+    def _undone(self, run_id: str) -> Run:
+        """The run to undo, if it is one that can be."""
+        if not run_id.startswith(f"{self.runbook.kebab}:"):
+            raise InvalidRequestError(
+                f"undo: {run_id!r} is not a run of {self.runbook.name}; start its own machine"
+            )
+        record = self.table.record(run_id)
+        if record is None or record.run is None:
+            raise TargetNotFoundError(f"undo: there is no run {run_id!r} in the run table")
+        if record.plan is None or not record.claimed:
+            raise PrerequisiteNotMetError(f"undo: run {run_id} changed nothing")
+        if "undone_by" in record.item:
+            raise PrerequisiteNotMetError(
+                f"undo: run {run_id} was already undone by run {record.item['undone_by']}"
+            )
+        names = self.runbook.target.names(self.platform)
+        if record.run.target[self.runbook.target.key] not in names:
+            raise TargetNotFoundError(f"undo: the target of {run_id} left platform.json")
+        return record.run
+
+    def _record_refusal(
+        self, run_id: str, execution: Execution, run: Run | None, error: RefusedError
+    ) -> None:
+        self.table.put_new(
+            {
+                "pk": f"RUN#{run_id}",
+                "runbook": self.runbook.name,
+                "target": run.target_arn if run else None,
+                "state": "open",
+                "open": OPEN,
+                "mode": run.mode.value if run else None,
+                "execution_arn": execution.arn,
+                "started_at": iso(execution.started_at),
+                "lease_until": epoch(execution.started_at)
+                + self.settings.machine_timeout_seconds
+                + LEASE_MARGIN_SECONDS,
+                "run": encode(run) if run else None,
+                "refusal": {
+                    "error": type(error).__name__,
+                    "message": str(error),
+                    "duplicate_of": error.run_id if isinstance(error, DuplicateRunError) else None,
+                },
+                "expires_at": epoch(self.clock.now()) + RECORD_SECONDS,
+            }
+        )
+
+    def _guard(self) -> Guard:
+        return Guard(
+            self.table,
+            now=self.clock.now(),
+            max_platform_changes_per_hour=self.platform.max_changes_per_hour,
+        )
+
+    # --- Prepare ---
+
+    def prepare(self, event: Event) -> Event:
+        """Take the snapshot, decide, and store both before anything can change."""
+        record = self._open_record(event)
+        run = self._run_of(record)
+        prepared = record.prepared
+        if prepared is None:
+            prepared = self._observed(run) if run.mode is Mode.OBSERVE else self._prepared(run)
+            self._save(run, prepared)
+        plan = prepared.plan
+        return {
+            "plan": {
+                "hash": plan.hash(run.runbook, run.target_arn),
+                "decision": plan.decision.value,
+                "reason": plan.reason,
+                "calls": len(plan.calls),
+            }
+        }
+
+    def _prepared(self, run: Run) -> Prepared:
+        if run.kind is Kind.UNDO:
+            return self._prepare_undo(run)
+        prepared: Prepared = call_step(self.steps.prepare, run=run, clock=self.clock)
+        return prepared
+
+    def _observed(self, run: Run) -> Prepared:
+        """The plan, and everything that would refuse it: observe itself is refused by nothing."""
+        refusals = self._guard().would_refuse(run)
+        try:
+            prepared = self._prepared(run)
+        except RefusedError as error:
+            plan = Plan(decision=Decision.HAND_OVER, reason=str(error))
+            prepared = Prepared(snapshot={}, plan=plan)
+            refusals.append(str(error))
+        plan = dataclasses.replace(prepared.plan, would_refuse=refusals)
+        return dataclasses.replace(prepared, plan=plan)
+
+    def _save(self, run: Run, prepared: Prepared) -> None:
+        saved = self.table.update(
+            f"RUN#{run.id}",
+            values={
+                "plan": encode(prepared.plan),
+                "plan_hash": prepared.plan.hash(run.runbook, run.target_arn),
+                "snapshot": json.dumps(encode(prepared.snapshot)),
+            },
+            condition="#state = :open",
+            given={"open": "open"},
+        )
+        if not saved:
+            raise NotAdmittedError(f"run {run.id} was closed while it prepared")
+
+    def _prepare_undo(self, run: Run) -> Prepared:
+        undone = self.table.record(run.undoes or "")
+        if undone is None or undone.prepared is None:
+            raise PrerequisiteNotMetError(f"undo: run {run.undoes} left no plan")
+        calls = []
+        for call in reversed(undone.prepared.plan.calls):
+            where = changes.position(call, self._resources())
+            if where is changes.Position.ELSEWHERE:
+                now = changes.resource_for(call, self._resources()).present(call)
+                raise WorldMovedError(
+                    f"undo: {call.resource} is no longer what run {run.undoes} left "
+                    f"({now} instead of {call.after}); change it by hand"
+                )
+            if where is changes.Position.AFTER:
+                calls.append(_reversible(call, run).inverse())
+        if not calls:
+            raise PrerequisiteNotMetError(f"undo: nothing of run {run.undoes} is left to take back")
+        plan = Plan(
+            decision=Decision.CHANGE,
+            reason=f"Takes back run {run.undoes}. {run.reason}",
+            calls=calls,
+        )
+        call_step(self.steps.check_undo, run=run, plan=plan, clock=self.clock)
+        return Prepared(snapshot={"undoes": run.undoes}, plan=plan)
+
+    # --- Approval ---
+
+    def request_approval(self, event: Event) -> Event:
+        """Send the question. The state after this one waits, with the task token in the record."""
+        record = self._open_record(event)
+        run, plan = self._run_of(record), self._plan_of(record)
+        plan_hash = str(record.item["plan_hash"])
+        deadline = self.clock.now() + timedelta(seconds=run.limits["approval_timeout_seconds"])
+        self.table.update(f"RUN#{run.id}", values={"approval_deadline": epoch(deadline)})
+        self._topic().publish(
+            approval_message(self.runbook, run, plan, plan_hash, self._machine(run, "approve"))
+        )
+        return {"deadline": iso(deadline)}
+
+    def claim(self, event: Event) -> Event:
+        """After the yes: look at `before` again, then take lock and budget."""
+        record = self._open_record(event)
+        run, plan = self._run_of(record), self._plan_of(record)
+        if record.item.get("decision") != "approve":
+            raise ApprovalDeniedError(
+                f"rejected: {record.item.get('decision_reason') or 'no reason given'}"
+            )
+        if not record.claimed:
+            for call in plan.calls:
+                if changes.position(call, self._resources()) is not changes.Position.BEFORE:
+                    again = start_command(
+                        self._machine(run, self.runbook.kebab),
+                        {"target": run.target, "mode": "propose", "reason": run.reason},
+                    )
+                    raise WorldMovedError(
+                        f"{call.resource} changed since the plan was made; for a new one: {again}"
+                    )
+            self._guard().claim(run)
+        return {}
+
+    # --- Change ---
+
+    def _change(self, event: Event, act: Callable[[Record], Any]) -> Any:
+        """Let one changing call through, and mark the record while it is under way."""
+        remaining = timedelta(milliseconds=self.context.get_remaining_time_in_millis())
+        record = admit_change(
+            self.table,
+            event["run_id"],
+            event["plan_hash"],
+            now=self.clock.now(),
+            longest=remaining,
+            rolling_back=event["step"] == "roll_back",
+        )
+        try:
+            return act(record)
+        finally:
+            self.table.update(f"RUN#{record.run_id}", remove=["changing_since"])
+
+    def _apply_undo(self, record: Record) -> Change:
+        return changes.apply(self._plan_of(record).calls, self._resources(), self.clock.now)
+
+    def _step(self, name: str, record: Record, event: Event) -> Any:
+        change = event.get("change")
+        return call_step(
+            getattr(self.steps, name),
+            run=self._run_of(record),
+            plan=self._plan_of(record),
+            change=decode(Change, change) if change else None,
+            attempt=_attempt(event),
+            clock=self.clock,
+        )
+
+    # --- Verify, hold ---
+
+    def verify(self, event: Event) -> Event:
+        """Judge the symptom; once it is gone, free the target before the hold watch begins."""
+        record = self._open_record(event)
+        verification: Verification = self._step("verify", record, event)
+        if verification.verdict is Verdict.PASSED:
+            self._ending(record).settle_verified()
+        result: Event = encode(verification)
+        return result
+
+    def watch_hold(self, event: Event) -> Event:
+        """Look whether the healed target stays healed."""
+        result: Event = encode(self._step("watch_hold", self._open_record(event), event))
+        return result
+
+    # --- Finish ---
+
+    def finish(self, event: Event) -> Event:
+        """Close the run: one outcome, target freed, people told. Safe to repeat."""
+        execution = decode(Execution, event["execution"], "execution")
+        run_id = f"{self.runbook.kebab}:{execution.name}"
+        record = self.table.record(run_id)
+        return self._ending(record, run_id, execution.arn).finish(read_facts(event))
+
+    def close_ended(self, detail: Event) -> Event:
+        """Close a run whose execution ended without an outcome; never changes the platform."""
+        run_id = f"{self.runbook.kebab}:{detail['name']}"
+        record = self.table.record(run_id)
+        return self._ending(record, run_id, detail["executionArn"]).close(detail)
+
+    # --- what the steps above share ---
+
+    def _ending(self, record: Record | None, run_id: str = "", execution_arn: str = "") -> Ending:
+        return Ending(
+            runbook=self.runbook,
+            table=self.table,
+            topic=self._topic(),
+            record=record,
+            run_id=record.run_id if record else run_id,
+            execution_arn=record.item["execution_arn"] if record else execution_arn,
+            resources=self._resources(),
+            alarm_names=[
+                a.name
+                for a in self.runbook.alarms(self.platform, self.settings.prefix)
+                if record and record.run and a.target == record.run.target
+            ],
+            now=self.clock.now(),
+        )
+
+    def _open_record(self, event: Event) -> Record:
+        record = self.table.record(event["run_id"])
+        if record is None or record.state != "open":
+            raise NotAdmittedError(f"run {event['run_id']} is not open")
+        return record
+
+    def _run_of(self, record: Record) -> Run:
+        if record.run is None:
+            raise NotAdmittedError(f"run {record.run_id} was refused")
+        return record.run
+
+    def _plan_of(self, record: Record) -> Plan:
+        if record.plan is None:
+            raise NotAdmittedError(f"run {record.run_id} has no plan yet")
+        return record.plan
+
+    def _resources(self) -> list[changes.Resource]:
+        return [resource(kind) for kind in self.steps.RESOURCES]
+
+    def _topic(self) -> Topic:
+        return Topic(
+            client("sns"),
+            operators=self.settings.operator_topic_arn,
+            chat=self.settings.chat_topic_arn,
+        )
+
+    def _machine(self, run: Run, kebab: str) -> str:
+        e = run.execution
+        return (
+            f"arn:{e.partition}:states:{e.region}:{e.account}:stateMachine:"
+            f"{self.settings.prefix}-{kebab}"
+        )
+
+
+def _attempt(event: Event) -> Attempt:
+    number = int(event.get("attempt", 1))
+    return Attempt(number=number, final=number >= int(event.get("attempts", number)))
+
+
+def _reversible(call: PlannedCall, run: Run) -> PlannedCall:
+    if not call.reversible:
+        raise PrerequisiteNotMetError(f"undo: {call.api} of run {run.undoes} cannot be taken back")
+    return call

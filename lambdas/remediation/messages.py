@@ -1,0 +1,226 @@
+"""What a person reads, on a phone, at 3 a.m.: what happened, what was done, proof, undo, links."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
+from lambdas.remediation.runbook import Runbook
+
+MAX_SUBJECT = 99  # SNS: under 100 characters, no line breaks, no control characters
+MAX_LINE_VALUES = 12
+
+HEADLINES = {
+    OutcomeName.VERIFIED: "fixed",
+    OutcomeName.PROPOSED: "plan only, nothing changed",
+    OutcomeName.REFUSED: "NOT handled, the run was refused",
+    OutcomeName.DUPLICATE: "already being handled",
+    OutcomeName.HANDED_OVER: "needs you",
+    OutcomeName.INEFFECTIVE: "changed, but NOT proven fixed",
+    OutcomeName.ROLLED_BACK: "change taken back, still needs you",
+    OutcomeName.ROLLBACK_FAILED: "HALF DONE, roll-back failed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One notification: text for people, and the attributes that subscriptions filter on."""
+
+    subject: str
+    text: str
+    severity: str
+    runbook: str
+    outcome: str
+    mode: str
+    thread: str
+
+
+class Topic:
+    """Publishes to the operators' topic (text) and to the chat topic (Amazon Q's schema)."""
+
+    service: ClassVar[str] = "sns"
+
+    def __init__(self, client: Any, *, operators: str, chat: str) -> None:
+        self.client = client
+        self.operators = operators
+        self.chat = chat
+
+    def publish(self, message: Message) -> None:
+        """Send to both topics."""
+        attributes = {
+            name: {"DataType": "String", "StringValue": getattr(message, name)}
+            for name in ("severity", "runbook", "outcome", "mode")
+        }
+        self.client.publish(
+            TopicArn=self.operators,
+            Subject=message.subject,
+            Message=message.text,
+            MessageAttributes=attributes,
+        )
+        self.client.publish(
+            TopicArn=self.chat, Message=chat_schema(message), MessageAttributes=attributes
+        )
+
+
+def subject_line(text: str) -> str:
+    """A subject that SNS accepts: printable ASCII, one line, cut to length."""
+    printable = "".join(c if " " <= c <= "~" else " " for c in text)
+    return printable if len(printable) <= MAX_SUBJECT else printable[: MAX_SUBJECT - 3] + "..."
+
+
+def chat_schema(message: Message) -> str:
+    """Custom notification of Amazon Q Developer in chat applications."""
+    return json.dumps(
+        {
+            "version": "1.0",
+            "source": "custom",
+            "content": {
+                "textType": "client-markdown",
+                "title": message.subject,
+                "description": message.text,
+            },
+            "metadata": {
+                "threadId": message.thread,
+                "summary": message.subject,
+                "eventType": message.outcome,
+                "additionalContext": {"severity": message.severity, "runbook": message.runbook},
+            },
+        }
+    )
+
+
+def target_name(run: Run | None) -> str:
+    """The target as people call it."""
+    return next(iter(run.target.values()), "?") if run else "unknown target"
+
+
+def call_lines(calls: list[PlannedCall]) -> list[str]:
+    """One line per call, and one per value it changes: `name before -> after`."""
+    lines = []
+    for call in calls:
+        lines.append(f"- {call.api} {call.resource.rpartition(':')[2]}")
+        lines += [f"    {line}" for line in value_lines(call.before, call.after)]
+    return lines
+
+
+def value_lines(before: Any, after: Any, name: str = "") -> list[str]:
+    """`path before -> after` for each leaf that differs."""
+    if before == after:
+        return []
+    if isinstance(before, dict) or isinstance(after, dict):
+        old = before if isinstance(before, dict) else {}
+        new = after if isinstance(after, dict) else {}
+        lines = []
+        for key in sorted({*old, *new}):
+            path = f"{name}.{key}" if name else key
+            lines += value_lines(old.get(key), new.get(key), path)
+        return lines[:MAX_LINE_VALUES]
+    shown = ["none" if v is None else v for v in (before, after)]
+    return [f"{name} {shown[0]} -> {shown[1]}"]
+
+
+def closing_message(
+    runbook: Runbook, run: Run | None, answer: dict[str, Any], *, severity: str, execution_arn: str
+) -> Message:
+    """The message of a run that ended."""
+    outcome = OutcomeName(answer["outcome"])
+    name = target_name(run)
+    what = "undo of " + runbook.title if run and run.kind.value == "undo" else runbook.title
+    lines = [f"{what} on {name}: {HEADLINES[outcome]}.", ""]
+    lines += _paragraph("Why", answer["reason"])
+    lines += _paragraph("Alarm", run.incident.alarm_name if run and run.incident else "")
+    changes = [PlannedCall(arguments={}, **_changed(c)) for c in answer["changes"]]
+    if changes:
+        lines += ["Done:", *call_lines(changes), ""]
+    elif outcome is OutcomeName.PROPOSED and answer["plan"]["calls"]:
+        planned = [PlannedCall(**c) for c in answer["plan"]["calls"]]
+        lines += ["Would do:", *call_lines(planned), ""]
+    else:
+        lines += ["Done: nothing was changed.", ""]
+    lines += _proof(answer)
+    lines += _paragraph("Next", answer["next_action"] or "")
+    if answer["undo"]:
+        lines += ["Undo:", answer["undo"]["command"], ""]
+    lines += links(answer["run_id"], execution_arn, run)
+    return Message(
+        subject=subject_line(f"[{severity}] {name}: {HEADLINES[outcome]} ({what})"),
+        text="\n".join(lines),
+        severity=severity,
+        runbook=runbook.name,
+        outcome=outcome.value,
+        mode=answer["mode"] or "none",
+        thread=answer["run_id"],
+    )
+
+
+def _changed(call: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in call.items() if k != "already_applied"}
+
+
+def _paragraph(title: str, text: str) -> list[str]:
+    return [f"{title}: {text}", ""] if text else []
+
+
+def _proof(answer: dict[str, Any]) -> list[str]:
+    verification = answer["verification"]
+    if not verification:
+        return []
+    lines = [f"Check: {verification['verdict']}. {verification['reason']}"]
+    if answer["held"] is not None:
+        lines.append(f"Held: {'yes' if answer['held'] else 'NO'}")
+    return [*lines, ""]
+
+
+def approval_message(
+    runbook: Runbook, run: Run, plan: Plan, plan_hash: str, approve_machine_arn: str
+) -> Message:
+    """The question that waits for a yes."""
+    name = target_name(run)
+    answer = {"run_id": run.id, "plan_hash": plan_hash, "decision": "approve", "reason": ""}
+    minutes = run.limits["approval_timeout_seconds"] // 60
+    text = "\n".join(
+        [
+            f"{runbook.title} on {name} asks for approval.",
+            "",
+            f"Why: {plan.reason}",
+            "",
+            "Will do:",
+            *call_lines(plan.calls),
+            "",
+            f"Approve (or reject) within {minutes} min:",
+            start_command(approve_machine_arn, answer),
+            "",
+            *links(run.id, run.execution.arn, run),
+        ]
+    )
+    return Message(
+        subject=subject_line(f"[approve] {name}: {runbook.title}"),
+        text=text,
+        severity="page",
+        runbook=runbook.name,
+        outcome="waiting",
+        mode=run.mode.value,
+        thread=run.id,
+    )
+
+
+def start_command(machine_arn: str, given: dict[str, Any]) -> str:
+    """AWS CLI command that starts a machine."""
+    return (
+        f"aws stepfunctions start-execution --state-machine-arn {machine_arn} "
+        f"--input '{json.dumps(given)}'"
+    )
+
+
+def links(run_id: str, execution_arn: str, run: Run | None) -> list[str]:
+    """Where to look: run id, console page of the execution, console page of the alarm."""
+    region = execution_arn.split(":")[3]
+    console = f"https://{region}.console.aws.amazon.com"
+    lines = [
+        f"Run: {run_id}",
+        f"{console}/states/home?region={region}#/v2/executions/details/{execution_arn}",
+    ]
+    if run and run.incident:
+        alarm = run.incident.alarm_name
+        lines.append(f"{console}/cloudwatch/home?region={region}#alarmsV2:alarm/{alarm}")
+    return lines

@@ -1,0 +1,118 @@
+"""The protected platform: what may be touched, and within which limits.
+
+The file is validated at synth (`stacks/config.py`) and travels in the functions' zip; here it is
+only read. Standard library only.
+"""
+
+import functools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lambdas.remediation.contracts import Mode
+
+# Beside the `lambdas` package in the functions' zip; put there by stacks/bundling.py.
+PACKAGED = Path(__file__).parents[2] / "platform.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A DynamoDB table and the global secondary indexes to watch."""
+
+    table_name: str
+    indexes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """A Lambda function. Without an alias there is nothing to roll back to: it only hands over."""
+
+    function_name: str
+    alias: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """An API Gateway API and the stage that serves the platform. `protocol`: REST or HTTP."""
+
+    api_name: str
+    api_id: str
+    stage: str
+    protocol: str = "REST"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudFormationStack:
+    """A stack that deploys the platform."""
+
+    stack_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunbookSettings:
+    """What the platform team sets for one runbook; absent values keep the declaration's."""
+
+    mode: Mode | None = None
+    limits: dict[str, int] = field(default_factory=dict)
+    options: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notifications:
+    """Who is told: e-mail addresses subscribed to the operator topic."""
+
+    email: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """The whole platform file."""
+
+    name: str
+    mode: Mode | None = None
+    max_changes_per_hour: int = 6
+    tables: tuple[Table, ...] = ()
+    functions: tuple[Function, ...] = ()
+    apis: tuple[Api, ...] = ()
+    stacks: tuple[CloudFormationStack, ...] = ()
+    notifications: Notifications = field(default_factory=Notifications)
+    runbooks: dict[str, RunbookSettings] = field(default_factory=dict)
+
+    def settings(self, runbook: str) -> RunbookSettings:
+        """Settings of one runbook, empty if the file has none."""
+        return self.runbooks.get(runbook, RunbookSettings())
+
+
+def parse(data: dict[str, Any]) -> Platform:
+    """Platform from the (already validated) JSON object."""
+    mode = data.get("mode")
+    return Platform(
+        name=data["name"],
+        mode=Mode(mode) if mode else None,
+        max_changes_per_hour=data.get("max_changes_per_hour", 6),
+        tables=tuple(
+            Table(table_name=t["table_name"], indexes=tuple(t.get("indexes", ())))
+            for t in data.get("tables", ())
+        ),
+        functions=tuple(Function(**f) for f in data.get("functions", ())),
+        apis=tuple(Api(**a) for a in data.get("apis", ())),
+        stacks=tuple(CloudFormationStack(**s) for s in data.get("stacks", ())),
+        notifications=Notifications(email=tuple(data.get("notifications", {}).get("email", ()))),
+        runbooks={name: _settings(s) for name, s in data.get("runbooks", {}).items()},
+    )
+
+
+def _settings(data: dict[str, Any]) -> RunbookSettings:
+    mode = data.get("mode")
+    return RunbookSettings(
+        mode=Mode(mode) if mode else None,
+        limits=dict(data.get("limits", {})),
+        options=dict(data.get("options", {})),
+    )
+
+
+@functools.cache
+def load(path: Path = PACKAGED) -> Platform:
+    """Platform from a file; cached for the life of the process."""
+    return parse(json.loads(path.read_text()))

@@ -1,0 +1,1 @@
+"""One folder per runbook. A runbook never imports another."""
