@@ -1,0 +1,70 @@
+"""Declaration of `dynamodb_throttling`: pure data, safe to import at synth."""
+
+from dataclasses import dataclass
+
+from lambdas.remediation.contracts import Mode, Severity
+from lambdas.remediation.runbook import DynamoDbTable, Limits, Runbook, TableThrottleAlarm, limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamoDbThrottlingLimits(Limits):
+    """Limits of this runbook. Capacity is per second, of each table and each index by itself.
+
+    Notes
+    -----
+    New capacity = `capacity_growth_percent` of the old, or `consumption_headroom_percent` of the
+    busiest period's consumption at `target_utilization_percent`, whichever is more; never above
+    `max_capacity_units`. DynamoDB rations decreases, not increases ("Quotas in Amazon DynamoDB").
+    """
+
+    max_capacity_units: int = limit(
+        4_000, 1, 40_000, "highest read or write capacity this runbook sets"
+    )
+    max_read_request_units: int = limit(
+        4_000, 1, 40_000, "highest on-demand read maximum this runbook sets"
+    )
+    max_write_request_units: int = limit(
+        4_000, 1, 40_000, "highest on-demand write maximum this runbook sets"
+    )
+    capacity_growth_percent: int = limit(200, 110, 1_000, "new capacity in percent of the old")
+    consumption_headroom_percent: int = limit(
+        150, 100, 500, "consumption to plan for in percent of the busiest period's"
+    )
+    target_utilization_percent: int = limit(70, 20, 90, "consumption in percent of new capacity")
+    throttled_requests_per_period: int = limit(
+        1, 1, 100_000, "throttle events in a period that make it a bad one for the alarm"
+    )
+    max_decreases_per_day: int = limit(
+        4, 1, 27, "decreases of a table or index in a UTC day, after which none is taken back"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamoDbThrottlingParameters:
+    """What a person may set.
+
+    Parameters
+    ----------
+    max_capacity_units
+        Own ceiling for this run, at most the limit of the same name. It also rules out the switch
+        to on-demand, which would have no ceiling at all.
+    """
+
+    max_capacity_units: int | None = None
+
+
+RUNBOOK = Runbook(
+    name="dynamodb_throttling",
+    title="DynamoDB throttling",
+    category="Incident response",
+    severity=Severity.P0,
+    target=DynamoDbTable(),
+    parameters=DynamoDbThrottlingParameters,
+    example={"max_capacity_units": 400},
+    triggers=(TableThrottleAlarm(),),
+    limits=DynamoDbThrottlingLimits(),
+    options={"allow_on_demand": False, "allow_contributor_insights": False},
+    mode=Mode.ACT,
+    keep_when_ineffective=True,
+    source="Operations Runbook, Incident Response, DynamoDB Throttling",
+)
