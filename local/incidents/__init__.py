@@ -1,0 +1,1 @@
+"""The incidents of the demo, one module each."""

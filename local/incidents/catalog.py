@@ -1,0 +1,8 @@
+"""The incidents of the demo, in the order it shows them."""
+
+from __future__ import annotations
+
+from local.incidents.incident import Incident
+from local.incidents.throttled_table import ThrottledTable
+
+INCIDENTS: tuple[type[Incident], ...] = (ThrottledTable,)

@@ -1,0 +1,1 @@
+"""The platform the product protects locally: the one the operations runbook describes."""

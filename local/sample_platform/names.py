@@ -1,0 +1,17 @@
+"""What the operations runbook calls the parts of the platform."""
+
+from __future__ import annotations
+
+STACK = "EnergyInsightsStack"
+MESSAGE_TABLE = "ChatMessage-prod"
+MESSAGE_INDEX = "chatSessionId-index"
+SESSION_TABLE = "ChatSession-prod"
+CHAT_FUNCTION = "chat-lambda"
+LIVE_ALIAS = "live"
+API = "energy-insights-api"
+STAGE = "prod"
+
+#: API Gateway invents the id of an API. The local engine takes it from a tag instead, so the
+#: product can be synthesised with the right id while the platform is still being deployed.
+API_ID = "e1n2s3i4g5"
+API_ID_TAG = "ms-custom-id"

@@ -1,0 +1,1 @@
+"""What the demo and the local stack are made of: deploy, break, follow, report."""

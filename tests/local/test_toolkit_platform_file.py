@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from local.sample_platform import names
+from local.toolkit.platform_file import BASE, PROFILE, merged, with_api_id, write_platform_file
+
+
+def test_merges_objects_key_by_key_at_every_depth():
+    base = {"runbooks": {"a": {"mode": "act", "limits": {"x": 1, "y": 2}}}, "name": "p"}
+    overlay = {"runbooks": {"a": {"limits": {"y": 3, "z": 4}}, "b": {}}}
+
+    result = merged(base, overlay)
+
+    assert result == {
+        "runbooks": {"a": {"mode": "act", "limits": {"x": 1, "y": 3, "z": 4}}, "b": {}},
+        "name": "p",
+    }
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [([1, 2], [3]), ({"x": 1}, [3]), ([1], {"x": 1}), ({"x": 1}, None), (1, {"x": 1})],
+)
+def test_replaces_everything_that_is_not_two_objects(below, above):
+    assert merged({"key": below}, {"key": above}) == {"key": above}
+
+
+def test_changes_neither_argument():
+    base = {"limits": {"x": 1}}
+    overlay = {"limits": {"x": 2}}
+
+    merged(base, overlay)["limits"]["x"] = 3
+
+    assert base == {"limits": {"x": 1}}
+    assert overlay == {"limits": {"x": 2}}
+
+
+def test_sets_the_id_of_the_named_api_only():
+    platform = {"apis": [{"api_name": "a", "api_id": "old"}, {"api_name": "b", "api_id": "keep"}]}
+
+    result = with_api_id(platform, "a", "new")
+
+    assert [api["api_id"] for api in result["apis"]] == ["new", "keep"]
+    assert platform["apis"][0]["api_id"] == "old"
+
+
+def test_writes_the_profile_over_the_base(tmp_path):
+    base, profile, written = (tmp_path / n for n in ("base.json", "profile.json", "out/local.json"))
+    base.write_text('{"mode": "act", "limits": {"seconds": 900}, "apis": [{"api_name": "a"}]}')
+    profile.write_text('{"limits": {"seconds": 5}}')
+
+    write_platform_file("a", "id1", base=base, profile=profile, destination=written)
+
+    assert json.loads(written.read_text()) == {
+        "mode": "act",
+        "limits": {"seconds": 5},
+        "apis": [{"api_name": "a", "api_id": "id1"}],
+    }
+
+
+def test_demo_profile_sets_limits_of_runbooks_and_nothing_else():
+    profile = json.loads(PROFILE.read_text())
+
+    assert set(profile) == {"runbooks"}
+    assert all(set(settings) == {"limits"} for settings in profile["runbooks"].values())
+
+
+def test_sample_platform_is_the_one_the_platform_file_protects():
+    platform = json.loads(BASE.read_text())
+
+    assert [t["table_name"] for t in platform["tables"]] == [
+        names.MESSAGE_TABLE,
+        names.SESSION_TABLE,
+    ]
+    assert platform["tables"][0]["indexes"] == [names.MESSAGE_INDEX]
+    assert platform["apis"][0]["api_name"] == names.API
+    assert platform["functions"] == [
+        {"function_name": names.CHAT_FUNCTION, "alias": names.LIVE_ALIAS}
+    ]
+    assert platform["stacks"] == [{"stack_name": names.STACK}]
