@@ -1,0 +1,345 @@
+"""The deployed product under test: real template, real rules, real machines, real handlers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+
+from local.assembly import deploy
+from local.engine.process import ACCOUNT_ID, REGION, Engine
+from stacks.catalog import discover
+from stacks.config import PlatformConfig
+from stacks.remediation_stack import RemediationStack
+
+INDEX = "by-owner"
+PREFIX = "remediation"
+RUNBOOK = "dynamodb_throttling"
+# Short, but each with its real meaning: one-second periods, two of three raise the alarm.
+LIMITS = {
+    "metric_period_seconds": 1,
+    "alarm_evaluation_periods": 3,
+    "alarm_datapoints": 2,
+    "look_back_seconds": 6,
+    "poll_interval_seconds": 1,
+    "poll_attempts": 2,
+    "verify_window_seconds": 2,
+    "verify_minimum_samples": 1,
+    "verify_interval_seconds": 1,
+    "verify_attempts": 9,
+    "hold_interval_seconds": 6,
+    "hold_checks": 1,
+    "cool_down_seconds": 600,
+    "approval_timeout_seconds": 6,
+    "breaker_failures": 3,
+    "max_capacity_units": 400,
+    "max_changes_per_hour": 5,
+    "mitigation_lease_seconds": 60,
+}
+
+
+def platform(tables: int) -> dict[str, Any]:
+    listed = [{"table_name": f"Orders-{n:02}", "indexes": [INDEX]} for n in range(tables)]
+    return {
+        "name": "e2e",
+        "max_changes_per_hour": 100,
+        "tables": listed,
+        "runbooks": {RUNBOOK: {"mode": "act", "limits": LIMITS}},
+    }
+
+
+def assembly(folder: Path, *, tables: int) -> Path:
+    """Synthesise the product for a platform of that many tables."""
+    file = folder / "platform.json"
+    file.write_text(json.dumps(platform(tables)))
+    entries = discover()
+    app = cdk.App(outdir=str(folder / "cdk.out"))
+    RemediationStack(
+        app,
+        "RemediationStack",
+        config=PlatformConfig.read(file, [e.runbook for e in entries]),
+        entries=entries,
+        prefix=PREFIX,
+    )
+    app.synth()
+    return folder / "cdk.out"
+
+
+def eventually(look: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
+    """The first truthy answer; the test fails if there is none in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not in {seconds} s: {what or look}")
+
+
+class Product:
+    """The product deployed in an engine, and what a person would do with it."""
+
+    def __init__(self, engine: Engine, assembled: Path) -> None:
+        self.engine = engine
+        self.client = engine.client
+        self.outputs = deploy(engine.client, assembled, "RemediationStack")
+        self.run_table = self.outputs["RunTableName"]
+        self.inbox = self._subscribe(self.outputs["OperatorTopicArn"])
+        self.messages: list[dict[str, Any]] = []
+        self._tables = itertools.count()
+        self._lock = threading.Lock()
+        self.approve_machine = self.machine("approve")
+        self.throttling = self.machine("dynamodb-throttling")
+
+    def machine(self, kebab: str) -> str:
+        return f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{PREFIX}-{kebab}"
+
+    # --- the platform ---
+
+    def create_table(self) -> str:
+        """A table that no other test uses, so that locks and cool-downs do not meet."""
+        name = f"Orders-{next(self._tables):02}"
+        throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+        self.client("dynamodb").create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[
+                {"AttributeName": "id", "AttributeType": "S"},
+                {"AttributeName": "owner", "AttributeType": "S"},
+            ],
+            ProvisionedThroughput=throughput,
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": INDEX,
+                    "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "ALL"},
+                    "ProvisionedThroughput": throughput,
+                }
+            ],
+        )
+        return name
+
+    def capacity(self, table: str) -> tuple[int, int]:
+        """Write capacity of the table and of its index."""
+        found = self.client("dynamodb").describe_table(TableName=table)["Table"]
+        (index,) = found["GlobalSecondaryIndexes"]
+        return (
+            found["ProvisionedThroughput"]["WriteCapacityUnits"],
+            index["ProvisionedThroughput"]["WriteCapacityUnits"],
+        )
+
+    def set_write_capacity(self, table: str, units: int) -> None:
+        self.client("dynamodb").update_table(
+            TableName=table,
+            ProvisionedThroughput={"ReadCapacityUnits": 5, "WriteCapacityUnits": units},
+        )
+
+    def put_metrics(self, table: str, *, index: str | None = None, **values: float) -> None:
+        dimensions = [{"Name": "TableName", "Value": table}]
+        if index:
+            dimensions.append({"Name": "GlobalSecondaryIndexName", "Value": index})
+        self.client("cloudwatch").put_metric_data(
+            Namespace="AWS/DynamoDB",
+            MetricData=[
+                {"MetricName": name, "Dimensions": dimensions, "Value": value}
+                for name, value in values.items()
+            ],
+        )
+
+    @contextmanager
+    def load(
+        self, table: str, units_per_second: float = 8.0, *, cause: str = "ProvisionedThroughput"
+    ) -> Iterator[None]:
+        """Writes that throttle while capacity is below them: the engine itself never throttles."""
+        stop = threading.Event()
+
+        def write_once() -> None:
+            room = self.capacity(table)[0] if cause == "ProvisionedThroughput" else 0
+            served = min(units_per_second, room or units_per_second)
+            values = {"ConsumedWriteCapacityUnits": served / 4}
+            if room < units_per_second:
+                values |= {"WriteThrottleEvents": 3, f"Write{cause}ThrottleEvents": 3}
+            self.put_metrics(table, **values)
+
+        def write() -> None:
+            while not stop.wait(0.25):
+                write_once()
+
+        write_once()
+        thread = threading.Thread(target=write, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(5)
+
+    # --- runs ---
+
+    def start(self, given: Any, *, machine: str | None = None) -> str:
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=machine or self.throttling,
+            name=f"test-{uuid.uuid4()}",
+            input=given if isinstance(given, str) else json.dumps(given),
+        )
+        return str(answer["executionArn"])
+
+    def ended(self, execution: str, seconds: float = 40.0) -> dict[str, Any]:
+        """Answer of an execution: its output when green, its cause when red; with `status`."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.client("stepfunctions").describe_execution(executionArn=execution)
+            return None if found["status"] == "RUNNING" else found
+
+        found = eventually(look, seconds, execution)
+        # Not `output` when red: the engine puts error and cause there too, AWS leaves it out.
+        green = found["status"] == "SUCCEEDED"
+        text = found.get("output" if green else "cause") or "{}"
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = {"text": text}
+        return {**answer, "status": found["status"], "error": found.get("error")}
+
+    def run(self, given: Any, *, machine: str | None = None) -> dict[str, Any]:
+        return self.ended(self.start(given, machine=machine))
+
+    def act(self, table: str, **more: Any) -> dict[str, Any]:
+        return self.run({"target": {"table_name": table}, **more})
+
+    def executions(self, machine: str | None = None) -> list[dict[str, Any]]:
+        pages = self.client("stepfunctions").get_paginator("list_executions")
+        return [
+            e
+            for page in pages.paginate(stateMachineArn=machine or self.throttling)
+            for e in page["executions"]
+        ]
+
+    def states(self, execution: str) -> list[str]:
+        """States entered, in order."""
+        pages = self.client("stepfunctions").get_paginator("get_execution_history")
+        return [
+            e["stateEnteredEventDetails"]["name"]
+            for page in pages.paginate(executionArn=execution)
+            for e in page["events"]
+            if e["type"].endswith("StateEntered")
+        ]
+
+    def wait_for_state(self, execution: str, state: str) -> None:
+        eventually(lambda: state in self.states(execution), 20, f"{state} in {execution}")
+
+    def run_of_alarm(self, table: str, *, index: str | None = None) -> str:
+        """Execution that the table's alarm has started."""
+        alarm = self.alarm(table, index)
+
+        def look() -> str | None:
+            for execution in self.executions():
+                described = self.client("stepfunctions").describe_execution(
+                    executionArn=execution["executionArn"]
+                )
+                if f'"{alarm}"' in described["input"]:
+                    return str(execution["executionArn"])
+            return None
+
+        return eventually(look, 20, f"an execution for {alarm}")
+
+    def alarm(self, table: str, index: str | None = None) -> str:
+        return f"{PREFIX}-{table}-{index}-throttled" if index else f"{PREFIX}-{table}-throttled"
+
+    def set_alarm(self, name: str, state: str = "ALARM") -> None:
+        self.client("cloudwatch").set_alarm_state(
+            AlarmName=name, StateValue=state, StateReason="set by a test"
+        )
+
+    def alarm_state(self, name: str) -> str:
+        (found,) = self.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return str(found["StateValue"])
+
+    # --- the run table ---
+
+    def item(self, pk: str) -> dict[str, Any]:
+        found = self.client("dynamodb").get_item(
+            TableName=self.run_table, Key={"pk": {"S": pk}}, ConsistentRead=True
+        )
+        return {k: next(iter(v.values())) for k, v in found.get("Item", {}).items()}
+
+    def put_item(self, pk: str, **values: Any) -> None:
+        item = {k: {"N": str(v)} if isinstance(v, int) else {"S": v} for k, v in values.items()}
+        self.client("dynamodb").put_item(TableName=self.run_table, Item={"pk": {"S": pk}, **item})
+
+    def delete_item(self, pk: str) -> None:
+        self.client("dynamodb").delete_item(TableName=self.run_table, Key={"pk": {"S": pk}})
+
+    def record(self, run_id: str) -> dict[str, Any]:
+        return self.item(f"RUN#{run_id}")
+
+    def arn(self, table: str) -> str:
+        return f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/{table}"
+
+    def locked(self, table: str) -> bool:
+        return "owner" in self.item(f"TARGET#{self.arn(table)}")
+
+    # --- people ---
+
+    def _subscribe(self, topic: str) -> str:
+        sqs, sns = self.client("sqs"), self.client("sns")
+        url = str(sqs.create_queue(QueueName="inbox")["QueueUrl"])
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+        allow = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn["QueueArn"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+        return url
+
+    def received(self) -> list[dict[str, Any]]:
+        """Every message the operators got so far."""
+        with self._lock:
+            while True:
+                batch = self.client("sqs").receive_message(
+                    QueueUrl=self.inbox, MaxNumberOfMessages=10, VisibilityTimeout=600
+                )
+                bodies = [json.loads(m["Body"]) for m in batch.get("Messages", [])]
+                if not bodies:
+                    return list(self.messages)
+                self.messages += bodies
+
+    def told(self, text: str) -> list[dict[str, Any]]:
+        """Messages that contain the text, with plain attributes."""
+        return [
+            {
+                "subject": m.get("Subject", ""),
+                "text": m["Message"],
+                **{k: v["Value"] for k, v in m.get("MessageAttributes", {}).items()},
+            }
+            for m in self.received()
+            if text in m["Message"]
+        ]
+
+    # --- functions ---
+
+    def function(self, part: str) -> str:
+        """Name of a function by a part of its handler or name."""
+        for found in self.client("lambda").list_functions(MaxItems=100)["Functions"]:
+            if found["Handler"].endswith(part):
+                return str(found["FunctionName"])
+        raise AssertionError(f"no function {part}")
+
+    def invoke(self, part: str, event: dict[str, Any]) -> dict[str, Any]:
+        answer = self.client("lambda").invoke(
+            FunctionName=self.function(part), Payload=json.dumps(event)
+        )
+        payload = json.loads(answer["Payload"].read())
+        return {"error": payload} if "FunctionError" in answer else payload
