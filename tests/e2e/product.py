@@ -31,7 +31,7 @@ LIMITS = {
     "look_back_seconds": 6,
     "poll_interval_seconds": 1,
     "poll_attempts": 2,
-    "verify_window_seconds": 2,
+    "verify_window_seconds": 3,
     "verify_minimum_samples": 1,
     "verify_interval_seconds": 1,
     "verify_attempts": 9,
@@ -140,6 +140,13 @@ class Product:
         self.client("dynamodb").update_table(
             TableName=table,
             ProvisionedThroughput={"ReadCapacityUnits": 5, "WriteCapacityUnits": units},
+        )
+
+    def set_index_capacity(self, table: str, units: int) -> None:
+        throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": units}
+        update = {"IndexName": INDEX, "ProvisionedThroughput": throughput}
+        self.client("dynamodb").update_table(
+            TableName=table, GlobalSecondaryIndexUpdates=[{"Update": update}]
         )
 
     def put_metrics(self, table: str, *, index: str | None = None, **values: float) -> None:

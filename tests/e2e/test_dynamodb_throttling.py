@@ -336,13 +336,10 @@ def test_aborted_run_on_a_foreign_state_is_quarantined(product: Product, table: 
     with product.load(table):
         execution = product.start(target(table))
         product.wait_for_state(execution, "WaitToVerify")
-        product.client("stepfunctions").stop_execution(executionArn=execution)
         product.set_write_capacity(table, 77)
+        product.client("stepfunctions").stop_execution(executionArn=execution)
         run_id = f"dynamodb-throttling:{execution.rpartition(':')[2]}"
-        product.put_item("SWITCH", automation="on")
         record = eventually(lambda: _closed(product, run_id), what="the closing")
-    if record["outcome"] == "handed_over":
-        pytest.skip("the closing read the table before the foreign change")
     assert record["outcome"] == "rollback_failed"
     refused = product.act(table)
     assert "is quarantined since run" in refused["reason"]

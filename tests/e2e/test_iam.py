@@ -156,6 +156,27 @@ def test_half_made_change_is_rolled_back(enforced: Product, enforced_table: str)
     assert INDEX in str(answer["reason"]) or answer["reason"]
 
 
+def test_change_that_cannot_be_taken_back_is_quarantined(
+    enforced: Product, enforced_table: str
+) -> None:
+    """As above, and DynamoDB's quota of decreases is used up: the way back is closed."""
+    scale_table(enforced, enforced_table)
+    for units in (9, 8, 7, 6, 5):
+        enforced.set_index_capacity(enforced_table, units)
+    change = role_of(enforced, "dynamodb_throttling.handler.change")
+    denied = "application-autoscaling:RegisterScalableTarget"
+    with without(enforced, change, denied), enforced.load(enforced_table):
+        answer = enforced.act(enforced_table)
+    refused = enforced.act(enforced_table)
+    (message,) = enforced.told(answer["run_id"])
+    assert (answer["status"], answer["error"]) == ("FAILED", "rollback_failed")
+    assert "LimitExceeded" in answer["reason"]
+    assert len(answer["changes"]) == 1
+    assert message["severity"] == "page"
+    assert "is quarantined since run" in refused["reason"]
+    assert "open_until" in enforced.item("BREAKER#dynamodb_throttling")
+
+
 def test_reading_function_cannot_change_the_platform(
     enforced: Product, enforced_table: str
 ) -> None:
