@@ -132,10 +132,11 @@ class Oversight(Construct):
             resources=tuple(_executions(r.state_machine) for r in runbooks),
             reason=ANY_EXECUTION,
         ).grant(sweep.role)
-        sweep.role.add_to_policy(
-            # One call asks for many alarms, composite ones too: IAM grants that on `*` only.
-            iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms"], resources=["*"])
-        )
+        Statement(
+            actions=("cloudwatch:DescribeAlarms",),
+            resources=("*",),
+            reason="one call asks for many alarms, composite ones too: IAM grants that on * only",
+        ).grant(sweep.role)
         return sweep
 
     def _operator_policy(self, runbooks: tuple[RunbookConstruct, ...]) -> iam.ManagedPolicy:

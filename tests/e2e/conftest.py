@@ -11,7 +11,7 @@ from tests.e2e.product import Product, assembly
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     assembled = assembly(tmp_path_factory.mktemp("product"), tables=60)
-    with Engine(wait_scale=0.3) as engine:
+    with Engine() as engine:
         yield Product(engine, assembled)
 
 
@@ -19,7 +19,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product once more, every call checked against its caller's policies."""
     assembled = assembly(tmp_path_factory.mktemp("enforced"), tables=16)
-    with Engine(wait_scale=0.3, enforce_iam=True) as engine:
+    with Engine(enforce_iam=True) as engine:
         yield Product(engine, assembled)
 
 

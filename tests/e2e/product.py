@@ -23,24 +23,25 @@ from stacks.remediation_stack import RemediationStack
 INDEX = "by-owner"
 PREFIX = "remediation"
 RUNBOOK = "dynamodb_throttling"
-# Short, but each with its real meaning: one-second periods, two of three raise the alarm.
+# Short, but each with its real meaning: one-second periods, two in a row raise the alarm.
 LIMITS = {
     "metric_period_seconds": 1,
-    "alarm_evaluation_periods": 3,
+    "alarm_evaluation_periods": 2,
     "alarm_datapoints": 2,
     "look_back_seconds": 6,
     "poll_interval_seconds": 1,
     "poll_attempts": 2,
-    "verify_window_seconds": 3,
+    "verify_window_seconds": 2,
     "verify_minimum_samples": 1,
     "verify_interval_seconds": 1,
-    "verify_attempts": 9,
-    "hold_interval_seconds": 6,
+    "verify_attempts": 5,
+    "hold_interval_seconds": 2,
     "hold_checks": 1,
     "cool_down_seconds": 600,
     "approval_timeout_seconds": 6,
     "breaker_failures": 3,
     "max_capacity_units": 400,
+    "throttled_requests_per_period": 9,
     "max_changes_per_hour": 5,
     "mitigation_lease_seconds": 60,
 }
@@ -163,9 +164,17 @@ class Product:
 
     @contextmanager
     def load(
-        self, table: str, units_per_second: float = 8.0, *, cause: str = "ProvisionedThroughput"
+        self,
+        table: str,
+        units_per_second: float = 8.0,
+        *,
+        cause: str = "ProvisionedThroughput",
+        alarming: bool = False,
     ) -> Iterator[None]:
-        """Writes that throttle while capacity is below them: the engine itself never throttles."""
+        """Writes that throttle while capacity is below them: the engine itself never throttles.
+
+        Enough for the runbook to see; `alarming`: enough for the alarm too.
+        """
         stop = threading.Event()
 
         def write_once() -> None:
@@ -173,7 +182,8 @@ class Product:
             served = min(units_per_second, room or units_per_second)
             values = {"ConsumedWriteCapacityUnits": served / 4}
             if room < units_per_second:
-                values |= {"WriteThrottleEvents": 3, f"Write{cause}ThrottleEvents": 3}
+                events = 4 if alarming else 1
+                values |= {"WriteThrottleEvents": events, f"Write{cause}ThrottleEvents": events}
             self.put_metrics(table, **values)
 
         def write() -> None:

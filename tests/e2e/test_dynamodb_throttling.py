@@ -18,7 +18,7 @@ def target(table: str, **more: object) -> dict[str, object]:
 
 
 def test_alarm_heals_the_table_and_tells_what_it_did(product: Product, table: str) -> None:
-    with product.load(table):
+    with product.load(table, alarming=True):
         execution = product.run_of_alarm(table)
         answer = product.ended(execution)
     assert (answer["status"], answer["outcome"], answer["held"]) == ("SUCCEEDED", "verified", True)
@@ -191,7 +191,7 @@ def test_healthy_table_is_refused(product: Product, table: str) -> None:
 def test_kill_switch_refuses_an_alarm_and_pages(product: Product, table: str) -> None:
     product.put_item("SWITCH", automation="off", reason="big sale")
     try:
-        with product.load(table):
+        with product.load(table, alarming=True):
             answer = product.ended(product.run_of_alarm(table))
     finally:
         product.delete_item("SWITCH")
@@ -241,7 +241,7 @@ def test_of_runs_started_at_the_same_moment_one_acts(product: Product, table: st
 
 
 def test_redelivered_alarm_event_is_a_duplicate(product: Product, table: str) -> None:
-    with product.load(table):
+    with product.load(table, alarming=True):
         execution = product.run_of_alarm(table)
         event = product.client("stepfunctions").describe_execution(executionArn=execution)["input"]
         product.ended(execution)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.engine
 
 
 def test_alarm_heals_with_the_deployed_roles(enforced: Product, enforced_table: str) -> None:
-    with enforced.load(enforced_table):
+    with enforced.load(enforced_table, alarming=True):
         answer = enforced.ended(enforced.run_of_alarm(enforced_table))
     assert (answer["status"], answer["outcome"]) == ("SUCCEEDED", "verified")
     assert enforced.capacity(enforced_table)[0] > 5

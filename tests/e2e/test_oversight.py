@@ -104,7 +104,7 @@ def test_maintenance_window_refuses_alarms_without_paging_and_lets_a_person_act(
     now = int(time.time())
     window = f"WINDOW#{product.arn(table)}"
     product.put_item(window, reason="load test", **{"from": now - 60, "until": now + 600})
-    with product.load(table):
+    with product.load(table, alarming=True):
         answer = product.ended(product.run_of_alarm(table))
         by_hand = product.act(table)
     product.delete_item(window)

@@ -1,0 +1,126 @@
+"""The product synthesised in this process, and how its template is read by the tests."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+
+from stacks.catalog import CatalogEntry, discover
+from stacks.config import PlatformConfig
+from stacks.remediation_stack import RemediationStack
+
+ROOT = Path(__file__).parents[2]
+PREFIX = "remediation"
+Properties = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthesised:
+    """One synthesis: the template, and what it was made of."""
+
+    template: dict[str, Any]
+    entries: tuple[CatalogEntry, ...]
+    config: PlatformConfig
+    outdir: Path
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        return self.template["Resources"]
+
+    def of_type(self, kind: str) -> dict[str, Properties]:
+        """Properties by logical id."""
+        return {k: r["Properties"] for k, r in self.resources.items() if r["Type"] == kind}
+
+    def one(self, kind: str, start: str) -> Properties:
+        """Properties of the one resource of a type whose logical id starts like this."""
+        (found,) = [p for k, p in self.of_type(kind).items() if k.startswith(start)]
+        return found
+
+    def alarms(self) -> dict[str, Properties]:
+        return {p["AlarmName"]: p for p in self.of_type("AWS::CloudWatch::Alarm").values()}
+
+    def statements(self, role: str) -> list[Properties]:
+        """Statements of every policy attached to a role, given by logical id."""
+        return [
+            statement
+            for policy in self.of_type("AWS::IAM::Policy").values()
+            if {"Ref": role} in policy["Roles"]
+            for statement in policy["PolicyDocument"]["Statement"]
+        ]
+
+    def allowed(self, role: str) -> set[tuple[str, str]]:
+        """Every pair of action and resource that a role's policies allow."""
+        return {
+            (action, flat(resource))
+            for s in self.statements(role)
+            for action in as_list(s["Action"])
+            for resource in as_list(s["Resource"])
+        }
+
+
+def synthesise(
+    outdir: Path,
+    *,
+    platform: Path = ROOT / "platform.json",
+    prepare: Callable[[cdk.App, RemediationStack], None] = lambda _app, _stack: None,
+    **app_properties: Any,
+) -> Synthesised:
+    """Synthesise as app.py does, without the checks unless `app_properties` turn them on."""
+    entries = discover()
+    config = PlatformConfig.read(platform, [entry.runbook for entry in entries])
+    app = cdk.App(
+        outdir=str(outdir),
+        **{"builtin_cloud_formation_validation": False, "tree_metadata": False} | app_properties,
+    )
+    stack = RemediationStack(app, "RemediationStack", config=config, entries=entries, prefix=PREFIX)
+    prepare(app, stack)
+    app.synth()
+    return Synthesised(
+        template=json.loads((outdir / "RemediationStack.template.json").read_text()),
+        entries=entries,
+        config=config,
+        outdir=outdir,
+    )
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def flat(value: Any) -> str:
+    """A resolved value as text: `<LogicalId>`, `<LogicalId.Attribute>`, or joined text."""
+    if isinstance(value, str):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Ref":
+        return f"<{argument}>"
+    if function == "Fn::GetAtt":
+        return f"<{'.'.join(argument)}>"
+    if function == "Fn::Join":
+        return argument[0].join(flat(part) for part in argument[1])
+    raise AssertionError(f"{function} is not expected here: {value}")
+
+
+def logical_id(value: Any) -> str:
+    """Logical id in a reference or ARN of a resource of this template."""
+    return flat(value).strip("<>").partition(".")[0]
+
+
+def definition(machine: Properties) -> dict[str, Any]:
+    """The machine's ASL with its substitutions as `<LogicalId...>`."""
+    text = machine["DefinitionString"]
+    for token, value in machine["DefinitionSubstitutions"].items():
+        text = text.replace("${" + token + "}", flat(value))
+    return json.loads(text)
+
+
+def every_state(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and body of every state, those in branches and iterators too."""
+    for name, state in machine["States"].items():
+        yield name, state
+        for branch in [*state.get("Branches", []), state.get("ItemProcessor")]:
+            if branch:
+                yield from every_state(branch)

@@ -1,0 +1,500 @@
+"""Roles: what each may do is derived from what it is for, and compared in both directions."""
+
+import json
+import re
+
+import aws_cdk as cdk
+import pytest
+
+from lambdas.remediation.platform import Platform, Table
+from lambdas.remediation.step import Role
+from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
+from stacks.runbook import declared_calls
+from tests.infrastructure.synthesis import (
+    as_list,
+    definition,
+    every_state,
+    flat,
+    logical_id,
+)
+
+ACCOUNT = "<AWS::Region>:<AWS::AccountId>"
+ARN = "arn:<AWS::Partition>"
+PLATFORM = Platform(
+    name="test",
+    tables=(
+        Table(table_name="Orders", indexes=("by-day",)),
+        Table(table_name="Carts"),
+    ),
+)
+
+
+def resources_of(statement):
+    return [flat(cdk.Stack(cdk.App()).resolve(r)) for r in statement.resources]
+
+
+# --- statements from calls ---
+
+
+def test_a_table_call_is_allowed_on_the_configured_tables_and_indexes_only():
+    (statement,) = statements(["dynamodb:UpdateTable"], PLATFORM)
+
+    assert statement.actions == ("dynamodb:UpdateTable",)
+    assert resources_of(statement) == [
+        f"{ARN}:dynamodb:{ACCOUNT}:table/Orders",
+        f"{ARN}:dynamodb:{ACCOUNT}:table/Carts",
+        f"{ARN}:dynamodb:{ACCOUNT}:table/Orders/index/by-day",
+    ]
+
+
+def test_calls_on_the_same_resources_share_a_statement():
+    (statement,) = statements(["dynamodb:UpdateTable", "dynamodb:DescribeTable"], PLATFORM)
+
+    assert statement.actions == ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
+
+
+def test_a_call_named_twice_is_allowed_once():
+    (statement,) = statements(["dynamodb:DescribeTable"] * 2, PLATFORM)
+
+    assert statement.actions == ("dynamodb:DescribeTable",)
+
+
+def test_calls_without_resource_types_say_so():
+    (statement,) = statements(WITHOUT_RESOURCE, PLATFORM)
+
+    assert set(statement.actions) == set(WITHOUT_RESOURCE)
+    assert statement.resources == ("*",)
+    assert statement.reason
+
+
+def test_a_scalable_target_is_narrowed_to_dynamodb():
+    (statement,) = statements(["application-autoscaling:RegisterScalableTarget"], PLATFORM)
+
+    assert resources_of(statement) == [f"{ARN}:application-autoscaling:{ACCOUNT}:scalable-target/*"]
+    assert statement.conditions == {
+        "StringEquals": {"application-autoscaling:service-namespace": "dynamodb"}
+    }
+
+
+def test_insight_rules_are_those_of_the_configured_tables():
+    (statement,) = statements(["cloudwatch:GetInsightRuleReport"], PLATFORM)
+
+    assert resources_of(statement) == [
+        f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Orders*",
+        f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Carts*",
+    ]
+
+
+def test_a_platform_without_tables_allows_nothing_on_tables():
+    assert statements(["dynamodb:UpdateTable"], Platform(name="empty")) == []
+
+
+def test_a_call_without_a_rule_stops_the_synth():
+    with pytest.raises(UnknownCallError) as error:
+        statements(["dynamodb:DescribeTable", "ec2:TerminateInstances"], PLATFORM)
+
+    assert str(error.value) == (
+        "ec2:TerminateInstances: add its resources to stacks/permissions.py"
+    )
+
+
+# --- functions of a runbook: what their steps declare, and the life of a run ---
+
+RUN_TABLE, OPERATORS, CHAT, KEY = (
+    "<CoreRunTable",
+    "<CoreOperators",
+    "<CoreChat",
+    "<CoreKey",
+)
+LIFE = {
+    Role.OBSERVE: {
+        ("dynamodb:GetItem", RUN_TABLE),
+        ("dynamodb:PutItem", RUN_TABLE),
+        ("dynamodb:UpdateItem", RUN_TABLE),
+        ("dynamodb:DeleteItem", RUN_TABLE),
+        ("dynamodb:ConditionCheckItem", RUN_TABLE),
+        ("sns:Publish", OPERATORS),
+        ("sns:Publish", CHAT),
+        ("kms:Decrypt", KEY),
+        ("kms:GenerateDataKey*", KEY),
+    },
+    Role.CHANGE: {("dynamodb:GetItem", RUN_TABLE), ("dynamodb:UpdateItem", RUN_TABLE)},
+}
+
+
+def function_of(product, runbook, role):
+    handler = f"lambdas.runbooks.{runbook}.handler.{role.value}"
+    (found,) = [
+        (key, properties)
+        for key, properties in product.of_type("AWS::Lambda::Function").items()
+        if properties["Handler"] == handler
+    ]
+    return found
+
+
+def short(resource):
+    """`<CoreKey543B1A30.Arn>` as `<CoreKey`: logical ids end in a hash."""
+    found = [name for name in (RUN_TABLE, OPERATORS, CHAT, KEY) if resource.startswith(name)]
+    return found[0] if found else resource
+
+
+def test_a_function_may_do_what_its_steps_declare_and_the_life_of_a_run_needs(product):
+    for entry in product.entries:
+        for role in Role:
+            _, function = function_of(product, entry.runbook.name, role)
+            log_group = flat(function["LoggingConfig"]["LogGroup"]).strip("<>")
+            allowed = {
+                (action, short(resource))
+                for action, resource in product.allowed(logical_id(function["Role"]))
+            }
+            logs = {
+                (action, f"<{log_group}.Arn>")
+                for action in ("logs:CreateLogStream", "logs:PutLogEvents")
+            }
+            declared = {
+                (action, resource)
+                for s in statements(declared_calls(entry, role), product.config.platform)
+                for action in s.actions
+                for resource in resources_of(s)
+            }
+            alarms = {
+                ("cloudwatch:SetAlarmState", f"{ARN}:cloudwatch:{ACCOUNT}:alarm:{alarm.name}")
+                for alarm in entry.runbook.alarms(product.config.platform, "remediation")
+                if role is Role.OBSERVE
+            }
+
+            assert allowed == declared | LIFE[role] | logs | alarms
+
+
+def test_the_changing_function_of_dynamodb_throttling_may_do_this(product):
+    """Written out once, so that a wrong rule cannot confirm itself."""
+    _, function = function_of(product, "dynamodb_throttling", Role.CHANGE)
+    on_platform = {
+        (action, resource)
+        for action, resource in product.allowed(logical_id(function["Role"]))
+        if resource == "*" or resource.startswith("arn:")
+    }
+
+    parts = ("ChatMessage-prod", "ChatMessage-prod/index/chatSessionId-index", "ChatSession-prod")
+    assert on_platform == {
+        ("application-autoscaling:DescribeScalableTargets", "*"),
+        (
+            "application-autoscaling:RegisterScalableTarget",
+            f"{ARN}:application-autoscaling:{ACCOUNT}:scalable-target/*",
+        ),
+        *(
+            (action, f"{ARN}:dynamodb:{ACCOUNT}:table/{part}")
+            for action in ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
+            for part in parts
+        ),
+    }
+
+
+READING = ("Describe", "Get", "List", "Query", "BatchGet", "Lookup")
+
+
+def test_the_reading_function_can_change_nothing_of_the_platform(product):
+    for entry in product.entries:
+        _, function = function_of(product, entry.runbook.name, Role.OBSERVE)
+        own_alarms = "cloudwatch:SetAlarmState"
+        changing = {
+            action
+            for action, resource in product.allowed(logical_id(function["Role"]))
+            if (resource == "*" or resource.startswith("arn:"))
+            and action != own_alarms
+            and not action.partition(":")[2].startswith(READING)
+        }
+
+        assert changing == set()
+
+
+# --- state machines: exactly what the definition names ---
+
+LOGS_AND_TRACES = {
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+
+# The rule by which Step Functions learns that a child has ended.
+SYNC_RULE = f"{ARN}:events:{ACCOUNT}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+
+
+def subject(resource):
+    """Logical id that a resource of a statement is about; its text, if it is not of this stack."""
+    found = re.search(r"<([A-Za-z0-9]+)[.>]", resource)
+    return found[1] if found else resource
+
+
+def needs(state, product):
+    """Pairs of action and logical id that a Task's integration needs from the machine's role."""
+    resource = state["Resource"].removeprefix("arn:aws:states:::").removeprefix("aws-sdk:")
+    service, call = resource.removesuffix(".waitForTaskToken").split(":")[:2]
+    arguments = state["Arguments"]
+    if (service, call) == ("lambda", "invoke"):
+        return {("lambda:InvokeFunction", logical_id(arguments["FunctionName"]))}
+    if (service, call) == ("sns", "publish"):
+        topic = logical_id(arguments["TopicArn"])
+        key = logical_id(product.resources[topic]["Properties"]["KmsMasterKeyId"])
+        return {
+            ("sns:Publish", topic),
+            ("kms:Decrypt", key),
+            ("kms:GenerateDataKey*", key),
+        }
+    if service == "dynamodb":
+        table = logical_id(arguments["TableName"])
+        return {(f"dynamodb:{call[0].upper()}{call[1:]}", table)}
+    if (service, call) == ("states", "startExecution"):
+        child = logical_id(arguments["StateMachineArn"])
+        found = {("states:StartExecution", child)}
+        if ".sync" in resource:
+            found |= {("states:DescribeExecution", child), ("states:StopExecution", child)}
+            found |= {(f"events:{c}", SYNC_RULE) for c in ("PutTargets", "PutRule", "DescribeRule")}
+        return found
+    raise AssertionError(f"{state['Resource']}: say here what it needs")
+
+
+def test_a_machine_may_do_exactly_what_its_definition_names(product):
+    machines = product.of_type("AWS::StepFunctions::StateMachine")
+    for machine in machines.values():
+        asl = definition(machine)
+        wanted = set()
+        for _, state in every_state(asl):
+            if state["Type"] == "Task":
+                wanted |= needs(state, product)
+        allowed = product.allowed(logical_id(machine["RoleArn"]))
+        granted = {(action, subject(resource)) for action, resource in allowed if resource != "*"}
+
+        assert granted == wanted, machine["StateMachineName"]
+        assert {a for a, resource in allowed if resource == "*"} == LOGS_AND_TRACES
+
+
+def test_no_machine_names_a_version_or_anything_outside_of_the_stack(product):
+    for machine in product.of_type("AWS::StepFunctions::StateMachine").values():
+        for token, value in machine["DefinitionSubstitutions"].items():
+            if token.endswith("Arn"):
+                assert logical_id(value) in product.resources, token
+
+
+def test_each_machine_has_a_role_that_only_step_functions_assumes(product):
+    machines = product.of_type("AWS::StepFunctions::StateMachine").values()
+    roles = [logical_id(m["RoleArn"]) for m in machines]
+
+    assert len(set(roles)) == len(roles)
+    for role in roles:
+        assert trusted_by(product, role) == "states.amazonaws.com"
+
+
+def trusted_by(product, role):
+    (statement,) = product.resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Allow"
+    return statement["Principal"]["Service"]
+
+
+# --- rules: exactly their targets ---
+
+
+def rule_targets(product):
+    return [
+        (key, target)
+        for key, rule in product.of_type("AWS::Events::Rule").items()
+        for target in rule["Targets"]
+    ]
+
+
+def test_a_rule_that_starts_a_machine_may_start_exactly_that_one(product):
+    machines = product.of_type("AWS::StepFunctions::StateMachine")
+    started = {}
+    for _, target in rule_targets(product):
+        arn = logical_id(target["Arn"])
+        if arn in machines:
+            started.setdefault(logical_id(target["RoleArn"]), set()).add(arn)
+
+    assert started
+    for role, targets in started.items():
+        assert trusted_by(product, role) == "events.amazonaws.com"
+        assert product.allowed(role) == {("states:StartExecution", f"<{m}>") for m in targets}
+
+
+def test_no_other_role_is_open_to_eventbridge(product):
+    used = {logical_id(t["RoleArn"]) for _, t in rule_targets(product) if "RoleArn" in t}
+    open_to_rules = {
+        role
+        for role in product.of_type("AWS::IAM::Role")
+        if trusted_by(product, role) == "events.amazonaws.com"
+    }
+
+    assert open_to_rules == used
+
+
+def test_rules_invoke_exactly_the_functions_they_target(product):
+    functions = product.of_type("AWS::Lambda::Function")
+    wanted = {
+        (key, logical_id(target["Arn"]))
+        for key, target in rule_targets(product)
+        if logical_id(target["Arn"]) in functions
+    }
+    permitted = {
+        (logical_id(p["SourceArn"]), logical_id(p["FunctionName"]))
+        for p in product.of_type("AWS::Lambda::Permission").values()
+    }
+
+    assert wanted
+    assert permitted == wanted
+    for permission in product.of_type("AWS::Lambda::Permission").values():
+        assert permission["Principal"] == "events.amazonaws.com"
+        assert permission["Action"] == "lambda:InvokeFunction"
+
+
+# --- oversight ---
+
+
+def oversight(product, handler):
+    (function,) = [
+        f
+        for f in product.of_type("AWS::Lambda::Function").values()
+        if f["Handler"] == f"lambdas.oversight.{handler}.handler"
+    ]
+    return {
+        (action, short(resource))
+        for action, resource in product.allowed(logical_id(function["Role"]))
+        if not action.startswith("logs:")
+    }
+
+
+def test_the_approval_may_only_record_and_wake(product):
+    assert oversight(product, "approve") == {
+        ("dynamodb:GetItem", RUN_TABLE),
+        ("dynamodb:UpdateItem", RUN_TABLE),
+        ("states:SendTaskSuccess", "*"),
+    }
+
+
+def test_the_sweep_may_start_runbooks_close_runs_and_tell_people(product):
+    machines = {
+        key: m["StateMachineName"]
+        for key, m in product.of_type("AWS::StepFunctions::StateMachine").items()
+    }
+    runbooks = [key for key, name in machines.items() if name != "remediation-approve"]
+    functions = [
+        function_of(product, entry.runbook.name, Role.OBSERVE)[0] for entry in product.entries
+    ]
+
+    assert oversight(product, "sweep") == {
+        ("dynamodb:GetItem", RUN_TABLE),
+        ("dynamodb:UpdateItem", RUN_TABLE),
+        ("dynamodb:Query", RUN_TABLE),
+        ("sns:Publish", OPERATORS),
+        ("sns:Publish", CHAT),
+        ("kms:Decrypt", KEY),
+        ("kms:GenerateDataKey*", KEY),
+        *(("states:StartExecution", f"<{m}>") for m in runbooks),
+        *(
+            ("states:DescribeExecution", f"{ARN}:states:{ACCOUNT}:execution:<{m}.Name>:*")
+            for m in runbooks
+        ),
+        *(("lambda:InvokeFunction", f"<{f}.Arn>") for f in functions),
+        ("cloudwatch:DescribeAlarms", "*"),
+    }
+
+
+def test_listing_open_runs_is_allowed_on_their_index_only(product):
+    queries = {
+        resource
+        for role in product.of_type("AWS::IAM::Role")
+        for action, resource in product.allowed(role)
+        if action == "dynamodb:Query"
+    }
+
+    (index,) = queries
+    assert index.endswith(".Arn>/index/open-runs")
+
+
+# --- wildcards: each with its reason ---
+
+ANY_RESOURCE = {
+    **WITHOUT_RESOURCE,
+    **dict.fromkeys(LOGS_AND_TRACES, "log deliveries and X-Ray have no resource types"),
+    "cloudwatch:DescribeAlarms": "asked for many alarms at once, composite ones too",
+    "states:SendTaskSuccess": "has no resource types; the task token is the key",
+}
+PARTLY_OPEN = {
+    f"{ARN}:application-autoscaling:{ACCOUNT}:scalable-target/*": "the id is opaque",
+    f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-": (
+        "the names hold a kind and a time that only DynamoDB knows"
+    ),
+    f"{ARN}:states:{ACCOUNT}:execution:<": "an execution's name is not known before it starts",
+}
+ANY_CALL = {"kms:GenerateDataKey*": "the data-key calls, on one key"}
+
+
+def identity_statements(product):
+    for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+        for key, policy in product.of_type(kind).items():
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield key, statement
+
+
+def test_no_statement_is_open_without_a_reason(product):
+    for key, statement in identity_statements(product):
+        for resource in map(flat, as_list(statement["Resource"])):
+            if resource == "*":
+                assert set(as_list(statement["Action"])) <= set(ANY_RESOURCE), key
+            elif "*" in resource:
+                assert resource.startswith(tuple(PARTLY_OPEN)), (key, resource)
+
+
+def test_every_exception_is_still_needed(product):
+    open_actions, open_resources = set(), set()
+    for _, statement in identity_statements(product):
+        for resource in map(flat, as_list(statement["Resource"])):
+            open_resources.add(resource)
+            if resource == "*":
+                open_actions.update(as_list(statement["Action"]))
+
+    assert open_actions == set(ANY_RESOURCE)
+    for start in PARTLY_OPEN:
+        assert any(resource.startswith(start) for resource in open_resources), start
+
+
+def test_actions_are_named_not_matched(product):
+    matched = {
+        action
+        for _, statement in identity_statements(product)
+        for action in as_list(statement["Action"])
+        if "*" in action
+    }
+
+    assert matched == set(ANY_CALL)
+
+
+def test_no_statement_excludes_instead_of_naming(product):
+    for key, statement in identity_statements(product):
+        assert statement["Effect"] == "Allow", key
+        assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement), key
+
+
+def test_resource_policies_are_open_for_their_own_resource_only(product):
+    """In a key's policy, `*` is the key itself."""
+    for kind in ("AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"):
+        for policy in product.of_type(kind).values():
+            for statement in policy["PolicyDocument"]["Statement"]:
+                assert flat(statement["Resource"]) != "*"
+    (key,) = product.of_type("AWS::KMS::Key").values()
+    for statement in key["KeyPolicy"]["Statement"]:
+        assert "*" not in json.dumps(statement["Principal"])
+
+
+def test_roles_carry_no_managed_or_inline_policy(product):
+    for key, role in product.of_type("AWS::IAM::Role").items():
+        assert not {"ManagedPolicyArns", "Policies"} & set(role), key
