@@ -152,6 +152,8 @@ class Runbook:
         Whether a change that did not help stays (`ineffective`) instead of being rolled back.
     source
         Section of the operations runbook that this automates.
+    deviations
+        Where this does something else than that section, each with the reason.
     """
 
     name: str
@@ -168,6 +170,7 @@ class Runbook:
     reversible: bool = True
     keep_when_ineffective: bool = False
     source: str
+    deviations: tuple[str, ...] = ()
 
     @property
     def kebab(self) -> str:

@@ -67,4 +67,28 @@ RUNBOOK = Runbook(
     mode=Mode.ACT,
     keep_when_ineffective=True,
     source="Operations Runbook, Incident Response, DynamoDB Throttling",
+    deviations=(
+        "Alarm and verification use `ReadThrottleEvents` and `WriteThrottleEvents`, not "
+        "`UserErrors`: that metric leaves throttling out, and counts the whole account and Region.",
+        "Each index is watched by itself: the metrics of a table do not count its indexes.",
+        "The cause is read first. Against a hot key range or the account's limit, more capacity "
+        "does not help: nothing is changed and a person gets the evidence.",
+        "New capacity follows from what is there and what was consumed, not a fixed 100 / 100, "
+        "which can be a decrease. It is never lower than before and never above the ceiling.",
+        "Writes of a table and its indexes are raised together: an index that cannot keep up "
+        "throttles the writes of its table.",
+        "Where Application Auto Scaling rules a table, its minimum is raised, not the table: it "
+        "would scale a raised table in again.",
+        "A table without a `BillingModeSummary` counts as provisioned: DescribeTable leaves the "
+        "summary out until the table was on demand once.",
+        "The switch to on-demand comes last and only with the option `allow_on_demand`: it has no "
+        "ceiling, and DynamoDB allows four switches in 24 hours.",
+        "After the change the run waits until table and indexes are ACTIVE with the new values: "
+        "UpdateTable only begins the change.",
+        "Verification needs traffic. Silence after a change is `inconclusive`, never healed.",
+        "A change that did not help stays (`ineffective`): more capacity does no harm, and "
+        "DynamoDB rations decreases. The undo command is in the message.",
+        'The "Long-term Solution" (access patterns, queries, caching, auto scaling) is not '
+        "automated: it needs a person who knows the application.",
+    ),
 )
