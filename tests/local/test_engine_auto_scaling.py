@@ -100,13 +100,9 @@ def test_unknown_table_and_crossed_bounds_are_refused(bench: Workbench, name: st
     make_table(bench, name)
     scaling = bench.client("application-autoscaling")
     with pytest.raises(scaling.exceptions.ValidationException):
-        scaling.register_scalable_target(
-            **identity("table/nowhere"), MinCapacity=1, MaxCapacity=2
-        )
+        scaling.register_scalable_target(**identity("table/nowhere"), MinCapacity=1, MaxCapacity=2)
     with pytest.raises(scaling.exceptions.ValidationException):
-        scaling.register_scalable_target(
-            **identity(f"table/{name}"), MinCapacity=3, MaxCapacity=2
-        )
+        scaling.register_scalable_target(**identity(f"table/{name}"), MinCapacity=3, MaxCapacity=2)
 
 
 def test_stack_registers_targets_and_policies(bench: Workbench, name: str) -> None:

@@ -192,9 +192,7 @@ def test_parallel_honours_arguments_output_and_assign(bench: Workbench, name: st
         "Output": {"parallel": "{% $states.input %}", "second": "{% $second %}"},
         "End": True,
     }
-    ended = bench.run(
-        name, {"StartAt": "Both", "States": {"Both": both, "After": after}}, {"n": 1}
-    )
+    ended = bench.run(name, {"StartAt": "Both", "States": {"Both": both, "After": after}}, {"n": 1})
     assert json.loads(ended["output"]) == {"parallel": {"sum": 22, "n": 1}, "second": 20}
 
 
@@ -229,6 +227,4 @@ def test_executions_are_counted_in_metrics(bench: Workbench, name: str) -> None:
     bench.ended(bench.start(machine))
     dimensions = {"StateMachineArn": machine}
     assert bench.metric_sum("AWS/States", "ExecutionsStarted", dimensions) == 1
-    assert eventually(
-        lambda: bench.metric_sum("AWS/States", "ExecutionsFailed", dimensions) == 1
-    )
+    assert eventually(lambda: bench.metric_sum("AWS/States", "ExecutionsFailed", dimensions) == 1)

@@ -6,7 +6,7 @@ from tests.local.workbench import Workbench
 
 pytestmark = pytest.mark.engine
 
-CODE = '''
+CODE = """
 class ResourceBusyError(Exception):
     pass
 
@@ -34,7 +34,7 @@ def raise_empty():
 
 def handler(event, context):
     globals()[event["raise"]]()
-'''
+"""
 
 
 @pytest.mark.parametrize("case", ["plain", "many_lines", "chained", "empty"])

@@ -20,9 +20,7 @@ def published(bench: Workbench, name: str) -> str:
     return str(version)
 
 
-def test_state_machine_calls_are_counted_by_alias_and_version(
-    bench: Workbench, name: str
-) -> None:
+def test_state_machine_calls_are_counted_by_alias_and_version(bench: Workbench, name: str) -> None:
     version = published(bench, name)
     task = {
         "Type": "Task",

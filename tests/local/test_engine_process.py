@@ -167,7 +167,7 @@ def test_module_refuses_to_start_without_a_loopback_address() -> None:
 
 
 def test_installed_engine_has_every_name_the_links_need() -> None:
-    assert len(links.LINKS) == 15
+    assert len(links.LINKS) == len(set(links.LINKS))
     assert links.verify() is None
 
 

@@ -83,8 +83,10 @@ class Workbench:
 
     def await_active(self, name: str) -> None:
         eventually(
-            lambda: self.client("lambda").get_function_configuration(FunctionName=name)["State"]
-            == "Active"
+            lambda: (
+                self.client("lambda").get_function_configuration(FunctionName=name)["State"]
+                == "Active"
+            )
         )
 
     def function_arn(self, name: str) -> str:
