@@ -80,6 +80,9 @@ class Sweep:
         """Have every run closed whose execution is over: its event was lost, or came too early."""
         closed = 0
         for item in self.table.listed(OPEN):
+            # The record of a runbook that was removed must not stop the sweep of the others.
+            if item["runbook"] not in _observe_functions():
+                continue
             status = self._execution_status(item["execution_arn"])
             if status == "RUNNING":
                 continue

@@ -10,12 +10,13 @@ import hashlib
 import json
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Any, TypeVar, Union
 
 from lambdas.remediation.errors import InvalidRequestError
+from lambdas.remediation.frozen import Frozen
 
 T = TypeVar("T")
 _hints: dict[type, dict[str, Any]] = {}
@@ -101,8 +102,7 @@ class Decision(StrEnum):
     HAND_OVER = "hand_over"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Incident:
+class Incident(Frozen):
     """The alarm that raised the run."""
 
     alarm_name: str
@@ -111,8 +111,7 @@ class Incident:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunbookRequest:
+class RunbookRequest(Frozen):
     """What an alarm event or a person asks for, decoded and checked against the runbook."""
 
     target: dict[str, str]
@@ -126,8 +125,7 @@ class RunbookRequest:
     incident: Incident | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Execution:
+class Execution(Frozen):
     """The Step Functions execution a run lives in."""
 
     arn: str
@@ -150,8 +148,7 @@ class Execution:
         return self.arn.split(":")[1]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(Frozen):
     """One run, as its record keeps it and as every step receives it.
 
     `lease_until` is when the lock on the target lapses: execution start, plus the machine's
@@ -177,8 +174,7 @@ class Run:
     incident: Incident | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlannedCall:
+class PlannedCall(Frozen):
     """One changing AWS call: what it sets, what is there now, and whether it can be taken back.
 
     `before` and `after` hold the same keys, and only what this call changes: comparing either with
@@ -197,8 +193,7 @@ class PlannedCall:
         return dataclasses.replace(self, arguments={}, before=self.after, after=self.before)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Frozen):
     """What the run will do, or why a person has to.
 
     `evidence` are the measurements the decision rests on; they are not in the hash, so the same
@@ -224,16 +219,14 @@ class Plan:
         return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
+class Prepared(Frozen):
     """What `prepare` found and decided: the state before, and the plan."""
 
     snapshot: dict[str, Json]
     plan: Plan
 
 
-@dataclass(frozen=True, kw_only=True)
-class CallResult:
+class CallResult(Frozen):
     """A call that was made, or did not have to be."""
 
     api: str
@@ -243,16 +236,14 @@ class CallResult:
     already_applied: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Change:
+class Change(Frozen):
     """What a changing step did; `applied_at` is when its last call was accepted."""
 
     calls: list[CallResult]
     applied_at: datetime
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
+class Check(Frozen):
     """One measured condition of a verification."""
 
     name: str
@@ -262,8 +253,7 @@ class Check:
     passed: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verification:
+class Verification(Frozen):
     """Whether the symptom is gone, and the numbers that say so."""
 
     verdict: Verdict

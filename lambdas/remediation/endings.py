@@ -4,6 +4,8 @@
 aborted, timed out or failed before `Finish`: it reads where the world stands and changes nothing.
 """
 
+import contextlib
+import dataclasses
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,11 +35,20 @@ from lambdas.remediation.outcomes import (
     audience,
     judge,
 )
-from lambdas.remediation.records import MITIGATED, Item, Record, RunTable, epoch
+from lambdas.remediation.records import (
+    MITIGATED,
+    RECORD_SECONDS,
+    Item,
+    Record,
+    RunTable,
+    epoch,
+)
 from lambdas.remediation.runbook import Runbook
 
 # A Fail state takes 32,768 characters of Cause; the rest of the answer is in the run record.
 MAX_CAUSE = 30_000
+# As JSON, one character takes up to six (twelve beyond the basic plane).
+MAX_SHORT_REASON = 2_000
 # A changing function cannot run longer (stacks/runbook.py), so its mark cannot be older.
 CHANGE_FUNCTION_SECONDS = 60
 NEXT_ACTION = {
@@ -105,11 +116,14 @@ class Ending:
             )
             return
         self.table.delete(f"BREAKER#{run.runbook}")
+        cloudwatch = client("cloudwatch")
         for name in self.alarm_names:
-            # An alarm left red by sparse metrics would never fire again.
-            client("cloudwatch").set_alarm_state(
-                AlarmName=name, StateValue="OK", StateReason=f"verified by run {run.id}"
-            )
+            # An alarm left red by sparse metrics would never fire again; one that somebody deleted
+            # must not make the verification fail.
+            with contextlib.suppress(cloudwatch.exceptions.ResourceNotFound):
+                cloudwatch.set_alarm_state(
+                    AlarmName=name, StateValue="OK", StateReason=f"verified by run {run.id}"
+                )
 
     # --- Finish ---
 
@@ -144,7 +158,7 @@ class Ending:
         cause = json.dumps(short)
         if len(cause) > MAX_CAUSE:
             small = {k: short[k] for k in ("run_id", "runbook", "outcome", "reason")}
-            cause = json.dumps(small)[:MAX_CAUSE]
+            cause = json.dumps(small | {"reason": small["reason"][:MAX_SHORT_REASON]})
         return {"answer": answer if green else short, "cause": cause, "green": green}
 
     def _answer(
@@ -184,7 +198,11 @@ class Ending:
 
     def _changes_made(self, outcome: Outcome, facts: Facts) -> list[CallResult]:
         if outcome.name is OutcomeName.ROLLED_BACK and facts.rollback:
-            return facts.rollback.calls
+            earlier = facts.change.calls if facts.change else []
+            return facts.rollback.calls or [
+                dataclasses.replace(c, before=c.after, after=c.before, already_applied=True)
+                for c in reversed(earlier)
+            ]
         if facts.change:
             return facts.change.calls
         if outcome.name is OutcomeName.ROLLBACK_FAILED:
@@ -358,6 +376,8 @@ class Ending:
             "outcome": answer["outcome"],
             "answer": answer,
             "ended_at": iso(self.now),
+            # Also of a record that no Begin has written.
+            "expires_at": epoch(self.now) + RECORD_SECONDS,
         }
         remove = ["approval_token", "changing_since"]
         if self.run is not None and answer["undo"]:

@@ -111,7 +111,8 @@ class Guard:
         The same transaction with one condition that never holds: DynamoDB checks them all, reports
         each, and writes nothing.
         """
-        conditions = [self._switch(), self._pair(run), *self._changing(run)]
+        pair = [self._pair(run)] if run.kind is Kind.CHANGE else []
+        conditions = [self._switch(), *pair, *self._changing(run)]
         never = _check("NEVER", "attribute_exists(pk)")
         writes = [self._named(w) for w in (never, *(c.write for c in conditions))]
         try:
@@ -184,10 +185,9 @@ class Guard:
             "expires_at": epoch(self.now) + EVENT_SECONDS,
         }
         alarm = {
-            "pk": f"ALARM#{name}",
-            "changed_at_ms": int(run.incident.changed_at.timestamp() * 1000),
-            "run_id": run.id,
-            "expires_at": epoch(self.now) + RECORD_SECONDS,
+            ":at": int(run.incident.changed_at.timestamp() * 1000),
+            ":run": run.id,
+            ":expires": epoch(self.now) + RECORD_SECONDS,
         }
         return [
             _Condition(
@@ -198,10 +198,12 @@ class Guard:
                 ),
             ),
             _Condition(
-                write=_put(
+                # An update: the item also keeps what the sweep and the last ending noted there.
+                write=_update(
+                    f"ALARM#{name}",
+                    "SET changed_at_ms = :at, run_id = :run, expires_at = :expires",
+                    "attribute_not_exists(changed_at_ms) OR changed_at_ms < :at",
                     alarm,
-                    "attribute_not_exists(pk) OR changed_at_ms < :at",
-                    {":at": alarm["changed_at_ms"]},
                 ),
                 refuse=lambda old: DuplicateRunError(
                     f"a newer state change of {name} than {iso(moment(at))} was already taken "

@@ -206,10 +206,9 @@ def approval_message(
 
 def start_command(machine_arn: str, given: dict[str, Any]) -> str:
     """AWS CLI command that starts a machine."""
-    return (
-        f"aws stepfunctions start-execution --state-machine-arn {machine_arn} "
-        f"--input '{json.dumps(given)}'"
-    )
+    # A reason is free text, and people paste this into a shell.
+    quoted = json.dumps(given).replace("'", "'\\''")
+    return f"aws stepfunctions start-execution --state-machine-arn {machine_arn} --input '{quoted}'"
 
 
 def links(run_id: str, execution_arn: str, run: Run | None) -> list[str]:

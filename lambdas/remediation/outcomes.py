@@ -27,6 +27,8 @@ COOLING = {
     OutcomeName.ROLLED_BACK,
 }
 PAGE, NOTE, NOBODY = "page", "note", "nobody"
+# A stack of nested errors fits neither a phone nor, escaped, the 256 KiB of an SNS message.
+MAX_MESSAGE = 4_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,8 @@ def read_failure(caught: Any, state: Any) -> Failure | None:
         message = json.loads(cause).get("errorMessage", cause)
     except (ValueError, AttributeError):
         message = cause
-    return Failure(error=caught.get("Error") or "", message=message, state=state or "")
+    error = caught.get("Error") or ""
+    return Failure(error=error, message=str(message)[:MAX_MESSAGE], state=state or "")
 
 
 def read_facts(event: dict[str, Any]) -> Facts:
@@ -109,7 +112,8 @@ def _after_rollback(facts: Facts) -> Outcome:
             name=OutcomeName.ROLLBACK_FAILED,
             reason=f"{why}; taking it back failed: {facts.rollback_failure.message}",
         )
-    if facts.rollback and facts.rollback.calls:
+    # A change that needs no taking back any more was taken back by an earlier try of RollBack.
+    if facts.change or (facts.rollback and facts.rollback.calls):
         return Outcome(name=OutcomeName.ROLLED_BACK, reason=why)
     return Outcome(name=OutcomeName.HANDED_OVER, reason=f"nothing was changed: {why}")
 

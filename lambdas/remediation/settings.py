@@ -2,11 +2,11 @@
 
 import functools
 import os
-from dataclasses import dataclass
+
+from lambdas.remediation.frozen import Frozen
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Frozen):
     """What the stack tells a function about itself (`stacks/runbook.py` sets the same names).
 
     `machine_timeout_seconds` is the composed machine's `TimeoutSeconds`.

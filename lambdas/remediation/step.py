@@ -9,7 +9,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import ModuleType
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from lambdas.remediation import clients
 from lambdas.remediation.contracts import Change, Plan, Run
 from lambdas.remediation.errors import RemediationError
+from lambdas.remediation.frozen import Frozen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,8 +29,7 @@ class Role(StrEnum):
     CHANGE = "change"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepInfo:
+class StepInfo(Frozen):
     """What `@step` declares: the single source for role, ASL check and docs."""
 
     name: str
@@ -40,8 +39,7 @@ class StepInfo:
     summary: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(Frozen):
     """Which look of a poll or verification loop this is (1-based), and whether it is the last."""
 
     number: int = 1
