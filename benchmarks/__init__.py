@@ -1,0 +1,1 @@
+"""Numbers the product holds itself to, measured on demand (`make bench`), never asserted."""
