@@ -8,7 +8,6 @@ says who holds the lock and until when.
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +24,7 @@ from lambdas.remediation.errors import (
     TargetQuarantinedError,
     ThrottledError,
 )
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.records import (
     EVENT_SECONDS,
     OPEN,
@@ -44,8 +44,7 @@ RETRIED_CODES = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughpu
 _HOUR = 3_600
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Condition:
+class _Condition(Frozen):
     """One item of the transaction, and the refusal if its condition does not hold."""
 
     write: dict[str, Any]

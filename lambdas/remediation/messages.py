@@ -1,10 +1,10 @@
 """What a person reads, on a phone, at 3 a.m.: what happened, what was done, proof, undo, links."""
 
 import json
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.runbook import Runbook
 
 MAX_SUBJECT = 99  # SNS: under 100 characters, no line breaks, no control characters
@@ -22,8 +22,7 @@ HEADLINES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Message:
+class Message(Frozen):
     """One notification: text for people, and the attributes that subscriptions filter on."""
 
     subject: str

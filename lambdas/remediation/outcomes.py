@@ -1,7 +1,6 @@
 """From what happened to the one outcome, and who has to know. Pure functions."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from lambdas.remediation import errors
@@ -17,6 +16,7 @@ from lambdas.remediation.contracts import (
     Verification,
     decode,
 )
+from lambdas.remediation.frozen import Frozen
 
 REFUSALS = {c.__name__ for c in errors.RefusedError.__subclasses__()}
 COUNTING = {OutcomeName.INEFFECTIVE, OutcomeName.ROLLED_BACK, OutcomeName.ROLLBACK_FAILED}
@@ -31,8 +31,7 @@ PAGE, NOTE, NOBODY = "page", "note", "nobody"
 MAX_MESSAGE = 4_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
+class Failure(Frozen):
     """An error a state caught: its name, its message, and the state."""
 
     error: str
@@ -40,8 +39,7 @@ class Failure:
     state: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
+class Facts(Frozen):
     """What the machine knows when it comes to `Finish`."""
 
     failure: Failure | None = None
@@ -52,8 +50,7 @@ class Facts:
     rollback_failure: Failure | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Outcome(Frozen):
     """How the run ended, and one or two sentences why."""
 
     name: OutcomeName

@@ -6,34 +6,32 @@ only read. Standard library only.
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from lambdas.remediation.contracts import Mode
+from lambdas.remediation.frozen import Frozen
 
 # Beside the `lambdas` package in the functions' zip; put there by stacks/bundling.py.
 PACKAGED = Path(__file__).parents[2] / "platform.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Frozen):
     """A DynamoDB table and the global secondary indexes to watch."""
 
     table_name: str
     indexes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Function:
+class Function(Frozen):
     """A Lambda function. Without an alias there is nothing to roll back to: it only hands over."""
 
     function_name: str
     alias: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Api:
+class Api(Frozen):
     """An API Gateway API and the stage that serves the platform. `protocol`: REST or HTTP."""
 
     api_name: str
@@ -42,15 +40,13 @@ class Api:
     protocol: str = "REST"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CloudFormationStack:
+class CloudFormationStack(Frozen):
     """A stack that deploys the platform."""
 
     stack_name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunbookSettings:
+class RunbookSettings(Frozen):
     """What the platform team sets for one runbook; absent values keep the declaration's."""
 
     mode: Mode | None = None
@@ -58,15 +54,13 @@ class RunbookSettings:
     options: dict[str, bool] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Notifications:
+class Notifications(Frozen):
     """Who is told: e-mail addresses subscribed to the operator topic."""
 
     email: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Platform:
+class Platform(Frozen):
     """The whole platform file."""
 
     name: str

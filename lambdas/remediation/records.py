@@ -18,11 +18,11 @@ Times inside conditions are epoch seconds. Composite values are JSON text.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from lambdas.remediation.contracts import Plan, Prepared, Run, decode, encode
+from lambdas.remediation.frozen import Frozen
 
 # Records outlive the 90 days that Step Functions keeps an execution's history.
 RECORD_SECONDS = 400 * 86_400
@@ -68,8 +68,7 @@ def _plain(attribute: Item) -> Any:
     return int(value) if kind == "N" else value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(Frozen):
     """A run's item, with its contracts decoded. `run` is absent where `Begin` refused early."""
 
     run_id: str

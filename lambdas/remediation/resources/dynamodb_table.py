@@ -1,12 +1,12 @@
 """Throughput settings of a DynamoDB table and of its global secondary indexes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from lambdas.remediation.contracts import PlannedCall
 from lambdas.remediation.errors import ResourceBusyError
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.client_errors import changing, reading
 
 UPDATE_TABLE = "dynamodb:UpdateTable"
@@ -18,8 +18,7 @@ CAPACITY = ("ReadCapacityUnits", "WriteCapacityUnits")
 ON_DEMAND_MAXIMUM = ("MaxReadRequestUnits", "MaxWriteRequestUnits")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableOrIndex:
+class TableOrIndex(Frozen):
     """One holder of throughput: the table itself (`index_name` None) or one of its indexes.
 
     Capacity is None on demand, a maximum is None when there is none; both are per second.
@@ -52,8 +51,7 @@ class TableOrIndex:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableDescription:
+class TableDescription(Frozen):
     """A table as DescribeTable tells it; the table itself leads `table_and_indexes`."""
 
     table_name: str

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from lambdas.remediation.errors import ThrottledError
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.client_errors import reading
 from lambdas.remediation.verification import Series
 
@@ -29,8 +30,7 @@ class Metric:
     statistic: str = "Sum"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contributor:
+class Contributor(Frozen):
     """A key that Contributor Insights counted, and how often, approximately."""
 
     keys: tuple[str, ...]

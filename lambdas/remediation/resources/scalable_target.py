@@ -1,11 +1,11 @@
 """Application Auto Scaling of DynamoDB tables and indexes: scalable targets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lambdas.remediation.contracts import PlannedCall
 from lambdas.remediation.errors import TargetNotFoundError
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.client_errors import changing, reading
 
 REGISTER_SCALABLE_TARGET = "application-autoscaling:RegisterScalableTarget"
@@ -13,8 +13,7 @@ NAMESPACE = "dynamodb"
 BOUNDS = ("MinCapacity", "MaxCapacity")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScalableTarget:
+class ScalableTarget(Frozen):
     """Bounds between which Application Auto Scaling moves one capacity setting.
 
     Parameters

@@ -16,7 +16,7 @@ what was throttled is raised.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -31,6 +31,7 @@ from lambdas.remediation.contracts import (
     Verification,
 )
 from lambdas.remediation.errors import PrerequisiteNotMetError
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.dynamodb_table import (
     ACTIVE,
     BILLING_MODE,
@@ -97,8 +98,7 @@ class Access(StrEnum):
         return f"Max{self.value}RequestUnits"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Usage:
+class Usage(Frozen):
     """What a table or index went through, in reads or in writes, during the look-back.
 
     Parameters
@@ -123,8 +123,7 @@ class Usage:
         return self.index_name, self.access
 
 
-@dataclass(frozen=True, kw_only=True)
-class Situation:
+class Situation(Frozen):
     """Everything the decision rests on.
 
     Parameters
@@ -160,8 +159,7 @@ class Situation:
         return next(found, None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Raise:
+class _Raise(Frozen):
     """One setting that goes up."""
 
     part: TableOrIndex
@@ -551,8 +549,7 @@ def _scaled(call: PlannedCall, table: TableDescription) -> tuple[TableOrIndex | 
     return next(parts, None), dimension.rpartition(":")[2]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Calm:
+class Calm(Frozen):
     """What was measured in a window of complete periods after the change.
 
     Parameters
