@@ -390,11 +390,20 @@ def _alarm_inconsistencies(limits: Limits) -> Iterator[tuple[str, str]]:
 
 def _verification_inconsistencies(limits: Limits) -> Iterator[tuple[str, str]]:
     period, window = limits.metric_period_seconds, limits.verify_window_seconds
+    # Good periods after which too few bad ones are left in what the alarm looks at.
+    calm = limits.alarm_evaluation_periods - limits.alarm_datapoints + 1
     if window % period:
         yield (
             "verify_window_seconds",
             f"{window} is not a multiple of metric_period_seconds, {period}; use "
             f"{_multiples(window, period)}",
+        )
+    elif window < period * calm:
+        yield (
+            "verify_window_seconds",
+            f"{window} is shorter than {calm} periods of {period} seconds: after so little calm the "
+            f"alarm can still see {limits.alarm_datapoints} bad ones and turn red again; use at "
+            f"least {period * calm}, or raise alarm_datapoints",
         )
     elif limits.verify_minimum_samples > window // period:
         yield (

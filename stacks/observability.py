@@ -35,12 +35,10 @@ class Observability(Construct):
         super().__init__(scope, construct_id)
         self.prefix = prefix
         self.action = SnsAction(core.operators)
-        self._own_alarms(runbooks, oversight, core)
+        self._own_alarms(oversight, core)
         self._dashboard(runbooks, detection)
 
-    def _own_alarms(
-        self, runbooks: tuple[RunbookConstruct, ...], oversight: Oversight, core: Core
-    ) -> None:
+    def _own_alarms(self, oversight: Oversight, core: Core) -> None:
         dead = core.dead_letters.metric_approximate_number_of_messages_visible(
             period=_MINUTE, statistic="Maximum"
         )
@@ -62,10 +60,13 @@ class Observability(Construct):
             "Quarantine",
         )
         failures = cloudwatch.MathExpression(
-            expression="+".join(f"FILL(m{i},0)" for i in range(2 * len(runbooks) + 1)),
-            using_metrics={f"m{i}": m for i, m in enumerate(_failures(runbooks, oversight))},
+            expression="FILL(interrupted,0)+FILL(sweeps,0)",
+            using_metrics={
+                "interrupted": _own_metric("RunInterrupted"),
+                "sweeps": oversight.sweep.function.metric_errors(period=_MINUTE, statistic="Sum"),
+            },
             period=_MINUTE,
-            label="runs that timed out or were aborted, and failed sweeps",
+            label="interrupted runs and failed sweeps",
         )
         self._alarm(
             "OwnFailure", "own-failure", failures, "the remediator itself failed", "Own failure"
@@ -156,17 +157,3 @@ def _own_metric(name: str, **dimensions: str) -> cloudwatch.Metric:
         statistic="Sum",
         period=_MINUTE,
     )
-
-
-def _failures(
-    runbooks: tuple[RunbookConstruct, ...], oversight: Oversight
-) -> list[cloudwatch.IMetric]:
-    found: list[cloudwatch.IMetric] = [
-        oversight.sweep.function.metric_errors(period=_MINUTE, statistic="Sum")
-    ]
-    for runbook in runbooks:
-        found += [
-            runbook.state_machine.metric_timed_out(period=_MINUTE, statistic="Sum"),
-            runbook.state_machine.metric_aborted(period=_MINUTE, statistic="Sum"),
-        ]
-    return found

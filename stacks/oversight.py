@@ -153,6 +153,7 @@ class Oversight(Construct):
                 ),
                 *_watching(machines),
                 self._operator_items(),
+                self._records(),
             ],
         )
         for state_machine in machines:
@@ -169,6 +170,17 @@ class Oversight(Construct):
                     "dynamodb:LeadingKeys": ["SWITCH", "WINDOW#*", "QUARANTINE#*", "BREAKER#*"]
                 },
                 # ForAllValues is also true where the key is absent.
+                "Null": {"dynamodb:LeadingKeys": "false"},
+            },
+        )
+
+    def _records(self) -> iam.PolicyStatement:
+        """Reading what a run did, by its id."""
+        return iam.PolicyStatement(
+            actions=["dynamodb:GetItem"],
+            resources=[self.core.run_table.table_arn],
+            conditions={
+                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["RUN#*"]},
                 "Null": {"dynamodb:LeadingKeys": "false"},
             },
         )

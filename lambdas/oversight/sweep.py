@@ -16,6 +16,7 @@ from typing import Any
 from lambdas.remediation import platform
 from lambdas.remediation.clients import client
 from lambdas.remediation.contracts import iso
+from lambdas.remediation.guard import open_window
 from lambdas.remediation.messages import Message, Topic, start_command, subject_line
 from lambdas.remediation.observability import logger
 from lambdas.remediation.records import MITIGATED, OPEN, Item, RunTable, epoch
@@ -142,6 +143,9 @@ class Sweep:
         for held in ("open_until", "cool_down_until"):
             if pair.get(held, 0) > epoch(self.now) and (held != "open_until" or "open_run" in pair):
                 return None
+        # In maintenance red is expected; what is still red after it is looked after then.
+        if open_window(self.table, arn, self.now):
+            return None
         if self._mark(spec.name, "swept_ms", changed_ms):
             self._start(runbook, spec, alarm)
             return "started"

@@ -23,6 +23,7 @@ from lambdas.remediation.contracts import (
     encode,
     iso,
 )
+from lambdas.remediation.guard import refund
 from lambdas.remediation.messages import Topic, closing_message, start_command
 from lambdas.remediation.observability import count
 from lambdas.remediation.outcomes import (
@@ -259,6 +260,7 @@ class Ending:
             outcome, made = self._where_it_stands(ended)
         answer = self._answer(outcome, Facts(), made)
         self._settle(outcome, answer, PAGE)
+        count("RunInterrupted")
         return {"closed": True}
 
     def _fence(self) -> bool:
@@ -300,6 +302,8 @@ class Ending:
             cooling = outcome.name in COOLING and run.kind is Kind.CHANGE and self._was_claimed()
             self._release(run, cooling=cooling)
             self._count_failure(run, outcome.name)
+            if self.record is not None and not answer["changes"]:
+                refund(self.table, self.record)
         if told != NOBODY:
             message = closing_message(
                 self.runbook, run, answer, severity=told, execution_arn=self.execution_arn

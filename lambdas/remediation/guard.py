@@ -135,12 +135,17 @@ class Guard:
         mark = {
             "Update": {
                 "Key": {"pk": {"S": f"RUN#{run.id}"}},
-                "UpdateExpression": "SET claimed = :yes",
+                "UpdateExpression": "SET claimed = :yes, budget_hour = :hour",
                 "ConditionExpression": "#state = :open AND decision = :approve "
                 "AND attribute_not_exists(claimed)",
                 "ExpressionAttributeNames": {"#state": "state"},
                 "ExpressionAttributeValues": to_item(
-                    {":yes": True, ":open": "open", ":approve": "approve"}
+                    {
+                        ":yes": True,
+                        ":hour": self._hour,
+                        ":open": "open",
+                        ":approve": "approve",
+                    }
                 ),
             }
         }
@@ -150,6 +155,10 @@ class Guard:
             *self._changing(run),
         ]
         self._transact(run, conditions)
+
+    @property
+    def _hour(self) -> int:
+        return epoch(self.now) // _HOUR
 
     # --- the items of the transaction ---
 
@@ -162,6 +171,7 @@ class Guard:
             "open": OPEN,
             "mode": run.mode.value,
             "claimed": True if run.mode is Mode.ACT else None,
+            "budget_hour": self._hour if run.mode is Mode.ACT else None,
             "execution_arn": run.execution.arn,
             "started_at": iso(run.execution.started_at),
             "lease_until": epoch(run.lease_until),
@@ -256,7 +266,7 @@ class Guard:
         ]
         if run.kind is Kind.UNDO:
             return conditions
-        hour = epoch(self.now) // _HOUR
+        own, everybody = budgets(run, self._hour)
         return [
             *conditions,
             _Condition(
@@ -271,12 +281,12 @@ class Guard:
                 ),
             ),
             self._budget(
-                f"BUDGET#{run.runbook}#{run.target_arn}#{hour}",
+                own,
                 run.limits["max_changes_per_hour"],
                 f"runbooks.{run.runbook}.limits.max_changes_per_hour",
             ),
             self._budget(
-                f"BUDGET#platform#{hour}",
+                everybody,
                 self.max_platform_changes_per_hour,
                 "max_changes_per_hour",
             ),
@@ -298,7 +308,7 @@ class Guard:
         )
 
     def _budget(self, pk: str, maximum: int, key: str) -> _Condition:
-        hour_ends = moment((epoch(self.now) // _HOUR + 1) * _HOUR)
+        hour_ends = moment((self._hour + 1) * _HOUR)
         return _Condition(
             write=_update(
                 pk,
@@ -362,6 +372,24 @@ class Guard:
             raise RuntimeError(f"the run table refused the transaction: {sorted(unknown)}")
 
 
+def budgets(run: Run, hour: int) -> tuple[str, str]:
+    """Items that count the changes of a clock hour: of this runbook on the target, and of all."""
+    return f"BUDGET#{run.runbook}#{run.target_arn}#{hour}", f"BUDGET#platform#{hour}"
+
+
+def refund(table: RunTable, record: Record) -> None:
+    """Give back, once, what a run took from the hour's budgets without changing anything."""
+    if record.run is None or record.run.kind is Kind.UNDO or "budget_hour" not in record.item:
+        return
+    first = table.update(
+        f"RUN#{record.run_id}",
+        values={"refunded": True},
+        condition="attribute_not_exists(refunded)",
+    )
+    for pk in budgets(record.run, record.item["budget_hour"]) if first else ():
+        table.take_back(pk)
+
+
 def refusal_again(refusal: Item) -> RefusedError:
     """The refusal that a retried `Begin` gave the first time."""
     by_name = {c.__name__: c for c in RefusedError.__subclasses__()}
@@ -376,6 +404,14 @@ def switched_off(switch: Item) -> MutedError:
     )
 
 
+def open_window(table: RunTable, target_arn: str, now: datetime) -> Item | None:
+    """The maintenance window that the target, or the whole platform, is in."""
+    for window in table.get_together(["WINDOW#*", f"WINDOW#{target_arn}"]):
+        if window and window["from"] <= epoch(now) < window["until"]:
+            return window
+    return None
+
+
 def check_windows(table: RunTable, run_target_arn: str, trigger: Trigger, now: datetime) -> None:
     """Refuse what an alarm started in a maintenance window; a person may act in it.
 
@@ -384,14 +420,12 @@ def check_windows(table: RunTable, run_target_arn: str, trigger: Trigger, now: d
     MutedError
         The target, or the whole platform, is in a maintenance window.
     """
-    if trigger is Trigger.PERSON:
-        return
-    for window in table.get_together(["WINDOW#*", f"WINDOW#{run_target_arn}"]):
-        if window and window["from"] <= epoch(now) < window["until"]:
-            raise MutedError(
-                f"maintenance until {iso(moment(window['until']))}: "
-                f"{window.get('reason', 'no reason given')}"
-            )
+    window = None if trigger is Trigger.PERSON else open_window(table, run_target_arn, now)
+    if window:
+        raise MutedError(
+            f"maintenance until {iso(moment(window['until']))}: "
+            f"{window.get('reason', 'no reason given')}"
+        )
 
 
 def admit_change(

@@ -19,8 +19,8 @@ def count(metric: str, **dimensions: str) -> None:
 
     Notes
     -----
-    Metrics: `RemediationOutcome` (Runbook, Outcome), `BreakerOpened`, `TargetQuarantined`,
-    `SweepRan` and `RunUnreported`, each with no dimension but what is named here.
+    Metrics: `RemediationOutcome` (Runbook, Outcome), `RunInterrupted` (closed without reaching its
+    `Finish`), `BreakerOpened` and `TargetQuarantined`, each with no dimension but what is named.
     """
     # Only the end of a run needs metrics, so a cold start on the way to a change does not pay.
     from aws_lambda_powertools import single_metric

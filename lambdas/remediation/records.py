@@ -9,7 +9,7 @@
 | `PAIR#<runbook>#<arn>` | open run of this runbook on this target, and its cool-down |
 | `QUARANTINE#<arn>` | a failed rollback left the target; deleting the item releases it |
 | `BREAKER#<runbook>` | failures in a row; `open_until` while the runbook is stopped |
-| `BUDGET#...#<hour>` | changes made in a clock hour |
+| `BUDGET#...#<hour>` | changes made in a clock hour; a run that made none gives its share back |
 | `SWITCH` | kill switch: `automation` = `off` stops every change |
 | `WINDOW#<arn or *>` | maintenance window: `from`, `until`, `reason` |
 
@@ -201,6 +201,16 @@ class RunTable:
             ReturnValues="ALL_NEW",
         )
         return int(answer["Attributes"]["failures"]["N"])
+
+    def take_back(self, pk: str) -> None:
+        """Lower the count of an item's `used` by one; an item that lapsed is left alone."""
+        self.change(
+            "update_item",
+            Key={"pk": {"S": pk}},
+            UpdateExpression="ADD used :less",
+            ConditionExpression="used > :none",
+            ExpressionAttributeValues=to_item({":less": -1, ":none": 0}),
+        )
 
     def listed(self, kind: str) -> list[Item]:
         """Runs listed under `OPEN` or `MITIGATED`, oldest first (eventually consistent)."""

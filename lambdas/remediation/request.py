@@ -131,9 +131,11 @@ def _mode(runbook: Runbook, platform: Platform, wanted: Any) -> Mode:
         raise InvalidRequestError(f"mode: {wanted!r} is not one of {', '.join(accepted)}")
     mode = Mode(wanted)
     if mode.rank > ceiling.rank:
+        own = f"runbooks.{runbook.name}.mode"
+        key = "mode" if ceiling is platform.mode else own
         raise InvalidRequestError(
             f"mode: {mode} is above the ceiling {ceiling} of {runbook.name}; ask for "
-            f"{ceiling}, or raise runbooks.{runbook.name}.mode in platform.json"
+            f"{ceiling}, or raise {key} in platform.json"
         )
     return mode
 

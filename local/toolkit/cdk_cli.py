@@ -40,7 +40,7 @@ class CdkCli:
     def __init__(self, environment: Mapping[str, str], *, logs: Path = LOGS) -> None:
         if not CDK.exists():
             raise CdkError("the CDK CLI is not installed: run `make setup` (or `npm ci`)")
-        # The rules (cdk-nag among them) are the tests' business, and more than half of a synth.
+        # CDK's own template rules are the tests' business, and more than half of a synth.
         self._environment = {**environment, "CDK_VALIDATION": "false"}
         self._logs = logs
         self._running: set[subprocess.Popen[bytes]] = set()

@@ -43,8 +43,7 @@ RED = {
     "-breaker-opened": [Case("once", {"BreakerOpened": [None, None, None, None, 1]})],
     "-target-quarantined": [Case("once", {"TargetQuarantined": [None, None, None, None, 1]})],
     "-own-failure": [
-        Case("a run timed out", {"ExecutionsTimedOut": [None, None, None, None, 1]}),
-        Case("a run was aborted", {"ExecutionsAborted": [None, None, None, None, 1]}),
+        Case("a run was interrupted", {"RunInterrupted": [None, None, None, None, 1]}),
         Case("a sweep failed", {"Errors": [0, 0, 0, 0, 1]}),
     ],
     "-silent": [
@@ -69,7 +68,7 @@ GREEN = {
     "-own-failure": [
         Case("no data"),
         Case("sweeps without error", {"Errors": [0, 0, 0, 0, 0]}),
-        Case("over", {"ExecutionsAborted": [None, None, None, 1, None]}),
+        Case("over", {"RunInterrupted": [None, None, None, 1, None]}),
     ],
     "-silent": [
         Case("every sweep", {"Invocations": [1, 1, 1, 1, 1]}),

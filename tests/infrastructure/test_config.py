@@ -496,6 +496,12 @@ INCONSISTENT = {
         "runbooks.dynamodb_throttling.limits.verify_window_seconds: 30 is not a multiple of "
         "metric_period_seconds, 60; use 60",
     ),
+    "a window shorter than the alarm's": (
+        limits(verify_window_seconds=120, verify_minimum_samples=2),
+        "runbooks.dynamodb_throttling.limits.verify_window_seconds: 120 is shorter than the 3 "
+        "periods of 60 seconds the alarm looks at, so a run could be verified while its alarm is "
+        "red; use at least 180",
+    ),
     "more samples than the window has": (
         limits(verify_minimum_samples=6),
         "runbooks.dynamodb_throttling.limits.verify_minimum_samples: 6 is more than the 5 "

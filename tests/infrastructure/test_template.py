@@ -396,6 +396,27 @@ def test_operators_start_runbooks_and_cannot_approve(product):
     }
 
 
+def test_operators_read_records_and_set_nothing_but_their_own_items(product):
+    policy = product.one("AWS::IAM::ManagedPolicy", "OversightOperatorPolicy")
+    keys = {
+        tuple(sorted(as_list(s["Action"]))): s["Condition"]["ForAllValues:StringLike"][
+            "dynamodb:LeadingKeys"
+        ]
+        for s in policy["PolicyDocument"]["Statement"]
+        if any(a.startswith("dynamodb:") for a in as_list(s["Action"]))
+    }
+
+    assert keys == {
+        ("dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"): [
+            "SWITCH",
+            "WINDOW#*",
+            "QUARANTINE#*",
+            "BREAKER#*",
+        ],
+        ("dynamodb:GetItem",): ["RUN#*"],
+    }
+
+
 def test_approvers_start_nothing_but_the_approval(product):
     policy = product.one("AWS::IAM::ManagedPolicy", "OversightApproverPolicy")
     started = {

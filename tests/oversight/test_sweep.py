@@ -136,6 +136,19 @@ def test_sweep_starts_a_run_that_the_runbook_accepts(sweep, red, started):
     assert request.incident.reason == "still red: 57 throttled"
 
 
+@pytest.mark.parametrize("key", ["*", ARN])
+def test_alarm_in_a_maintenance_window_is_looked_after_when_it_is_over(
+    sweep, red, run_table, started, inbox, clock, key
+):
+    changed = red()
+    window = {"from": epoch(changed), "until": epoch(clock.moment) + 60, "reason": "release 7"}
+    run_table.put({"pk": f"WINDOW#{key}", **window})
+    assert sweep() == NOTHING
+    assert inbox.messages == []
+    clock.moment += timedelta(minutes=2)
+    assert sweep() == NOTHING | {"started": 1}
+
+
 @pytest.fixture
 def taken(started, run_table, clock):
     """The run that the sweep started: begun, and closed without having helped."""

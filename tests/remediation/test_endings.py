@@ -436,6 +436,30 @@ def test_run_that_handed_over_cools_down_and_lets_go(execution, script, run_tabl
     assert run_table.get(BREAKER) == {}
 
 
+def budgets_used(run_table) -> list[int]:
+    items = run_table.client.scan(TableName=run_table.name)["Items"]
+    return [int(i["used"]["N"]) for i in items if i["pk"]["S"].startswith("BUDGET#")]
+
+
+def test_run_that_changed_nothing_gives_its_budget_back_once(execution, script, run_table):
+    script.decision = Decision.HAND_OVER
+    one = execution("run-1").started()
+    assert budgets_used(run_table) == [1, 1]
+    one.finish()
+    one.finish()
+    assert budgets_used(run_table) == [0, 0]
+
+
+def test_interrupted_run_that_changed_nothing_gives_its_budget_back(execution, run_table):
+    execution("run-1").started().ends_by_itself()
+    assert budgets_used(run_table) == [0, 0]
+
+
+def test_run_that_changed_something_keeps_its_share_of_the_budget(execution, run_table):
+    execution("run-1").started().turn().verify().finish()
+    assert budgets_used(run_table) == [1, 1]
+
+
 def test_change_that_failed_before_anything_happened_is_handed_over(execution, script):
     one = execution("run-1").started()
     script.apply_errors = [ChangeFailedError("limit exceeded")]
@@ -830,6 +854,13 @@ def test_abort_before_the_change_frees_the_target(execution, run_table, inbox):
     assert "owner" not in run_table.get(LOCK)
     assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
     assert inbox.messages[0].subject == "[page] ChatMessage-prod: needs you (Stuck dial)"
+
+
+def test_interrupted_run_is_counted_as_our_own_failure(execution, capsys):
+    one = execution("run-1").started()
+    capsys.readouterr()
+    one.ends_by_itself()
+    assert '"RunInterrupted":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
 
 def test_abort_before_the_plan_frees_the_target(execution, run_table):

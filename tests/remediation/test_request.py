@@ -204,6 +204,11 @@ def test_mode_above_the_ceiling_is_refused_with_the_line_to_change():
     )
 
 
+def test_mode_above_the_ceiling_of_the_platform_names_that_line():
+    given = {"target": TARGET, "mode": "act"}
+    assert "or raise mode in platform.json" in refusal_of(given, mode="observe")
+
+
 def test_wrong_mode_is_answered_with_those_below_the_ceiling():
     given = {"target": TARGET, "mode": "go"}
     assert refusal_of(given, runbooks={"stuck_dial": {"mode": "observe"}}) == (
