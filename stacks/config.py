@@ -401,9 +401,9 @@ def _verification_inconsistencies(limits: Limits) -> Iterator[tuple[str, str]]:
     elif window < period * calm:
         yield (
             "verify_window_seconds",
-            f"{window} is shorter than {calm} periods of {period} seconds: after so little calm the "
-            f"alarm can still see {limits.alarm_datapoints} bad ones and turn red again; use at "
-            f"least {period * calm}, or raise alarm_datapoints",
+            f"{window} is shorter than {calm} periods of {period} seconds: after so little calm "
+            f"the alarm can still see {limits.alarm_datapoints} bad ones and turn red again; use "
+            f"at least {period * calm}, or raise alarm_datapoints",
         )
     elif limits.verify_minimum_samples > window // period:
         yield (

@@ -497,10 +497,10 @@ INCONSISTENT = {
         "metric_period_seconds, 60; use 60",
     ),
     "a window shorter than the alarm's": (
-        limits(verify_window_seconds=120, verify_minimum_samples=2),
-        "runbooks.dynamodb_throttling.limits.verify_window_seconds: 120 is shorter than the 3 "
-        "periods of 60 seconds the alarm looks at, so a run could be verified while its alarm is "
-        "red; use at least 180",
+        limits(verify_window_seconds=60, verify_minimum_samples=1),
+        "runbooks.dynamodb_throttling.limits.verify_window_seconds: 60 is shorter than 2 "
+        "periods of 60 seconds: after so little calm the alarm can still see 2 bad ones and turn "
+        "red again; use at least 120, or raise alarm_datapoints",
     ),
     "more samples than the window has": (
         limits(verify_minimum_samples=6),
@@ -537,7 +537,7 @@ def test_refuses_limits_that_do_not_go_together(tmp_path, data, message):
     "values",
     [
         {"alarm_datapoints": 3},
-        {"metric_period_seconds": 300, "verify_minimum_samples": 1},
+        {"metric_period_seconds": 300, "alarm_datapoints": 3, "verify_minimum_samples": 1},
         {"metric_period_seconds": 1, "verify_window_seconds": 7},
         {"verify_minimum_samples": 5},
         {"verify_window_seconds": 600, "verify_minimum_samples": 10},
@@ -553,6 +553,7 @@ def test_accepts_an_alarm_that_looks_back_exactly_a_day(tmp_path):
     values = {
         "metric_period_seconds": 3_600,
         "alarm_evaluation_periods": 24,
+        "alarm_datapoints": 24,
         "verify_window_seconds": 3_600,
         "verify_minimum_samples": 1,
     }

@@ -126,6 +126,7 @@ def test_record_of_a_run_that_acts(guard, run_table):
         "open": "yes",
         "mode": "act",
         "claimed": True,
+        "budget_hour": 492_348,
         "execution_arn": EXECUTION + "1",
         "started_at": "2026-03-02T12:10:00.000Z",
         "lease_until": 1_772_457_000,
