@@ -17,9 +17,10 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from lambdas.remediation import platform as platform_file
+from lambdas.remediation.alarms import AlarmSpec
 from lambdas.remediation.contracts import Mode, canonical_json
 from lambdas.remediation.platform import Platform
-from lambdas.remediation.runbook import AlarmSpec, Limits, Runbook
+from lambdas.remediation.runbook import Limits, Runbook
 
 SCHEMA = Path(__file__).parents[1] / "platform.schema.json"
 
@@ -148,6 +149,8 @@ def effective_schema(runbooks: Iterable[Runbook]) -> dict[str, Any]:
 
 def _settings_schema(settings: dict[str, Any], runbook: Runbook) -> dict[str, Any]:
     closed = copy.deepcopy(settings)
+    if not runbook.schedulable:
+        del closed["properties"]["schedule"]
     limits, options = closed["properties"]["limits"], closed["properties"]["options"]
     limits.update(
         additionalProperties=False,
@@ -217,6 +220,7 @@ def _problems(data: Any, runbooks: Sequence[Runbook]) -> Iterator[str]:
     yield from _repeated_keys(data, "")
     yield from _structure(data, effective_schema(runbooks))
     yield from _repeated_names(data)
+    yield from _unknown_names(data)
     platform = platform_file.parse(data)
     for runbook in runbooks:
         for limit, problem in _inconsistencies(runbook.limits_for(platform)):
@@ -244,6 +248,19 @@ def _repeated_names(data: dict[str, Any]) -> Iterator[str]:
                 f"{section}[{second}].{key}: {_quoted(names[second])} is already "
                 f"{section}[{first}]; remove one of the two"
             )
+
+
+def _unknown_names(data: dict[str, Any]) -> Iterator[str]:
+    """What an API says is behind it has to be protected too."""
+    for position, api in enumerate(data.get("apis", [])):
+        for section in ("functions", "tables"):
+            known = [entry[_NAMED[section]] for entry in data.get(section, [])]
+            for number, name in enumerate(api.get(section, [])):
+                if name not in known:
+                    yield (
+                        f"apis[{position}].{section}[{number}]: {_quoted(name)} is not in "
+                        f"{section}; add it there, or take it out here"
+                    )
 
 
 def _repeat(values: list[Any]) -> tuple[int, int] | None:

@@ -8,8 +8,15 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.aws_cloudwatch_actions import SnsAction
 from constructs import Construct
 
+from lambdas.remediation.alarms import (
+    Alarm,
+    AlarmSpec,
+    ApiErrorRateAlarm,
+    FunctionErrorRateAlarm,
+    TableThrottleAlarm,
+)
 from lambdas.remediation.platform import Platform
-from lambdas.remediation.runbook import Alarm, AlarmSpec, Runbook, TableThrottleAlarm
+from lambdas.remediation.runbook import Runbook
 from stacks.catalog import CatalogEntry
 
 
@@ -56,14 +63,8 @@ def table_throttle_alarm(
     missing data whatever `TreatMissingData` says, so nothing waits for this alarm to turn OK.
     """
 
-    def events(metric: str) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace="AWS/DynamoDB",
-            metric_name=metric,
-            dimensions_map=spec.dimensions,
-            statistic="Sum",
-            period=cdk.Duration.seconds(limits["metric_period_seconds"]),
-        )
+    def events(name: str) -> cloudwatch.Metric:
+        return _metric("AWS/DynamoDB", name, "Sum", spec, limits)
 
     return cloudwatch.Alarm(
         scope,
@@ -90,6 +91,101 @@ def table_throttle_alarm(
     )
 
 
+def function_error_rate_alarm(
+    scope: Construct, spec: AlarmSpec, runbook: Runbook, limits: dict[str, int]
+) -> cloudwatch.Alarm:
+    """Failed invocations in percent, in periods with enough of them.
+
+    Notes
+    -----
+    Throttled invocations are in neither metric (Lambda Developer Guide, "Types of metrics").
+    """
+
+    def metric(name: str) -> cloudwatch.Metric:
+        return _metric("AWS/Lambda", name, "Sum", spec, limits)
+
+    return _rate_alarm(
+        scope,
+        spec,
+        runbook,
+        limits,
+        failed=metric("Errors"),
+        all_of_them=metric("Invocations"),
+        minimum=limits["minimum_invocations"],
+        meaning="invocations failed",
+    )
+
+
+def api_error_rate_alarm(
+    scope: Construct, spec: AlarmSpec, runbook: Runbook, limits: dict[str, int]
+) -> cloudwatch.Alarm:
+    """Requests of a stage answered with 5XX, in percent, in periods with enough of them.
+
+    Notes
+    -----
+    The two kinds of API name the metric differently, and count requests by `SampleCount` of
+    `Count` (API Gateway Developer Guide, "Amazon API Gateway dimensions and metrics").
+    """
+    name = "5XXError" if "ApiName" in spec.dimensions else "5xx"
+    return _rate_alarm(
+        scope,
+        spec,
+        runbook,
+        limits,
+        failed=_metric("AWS/ApiGateway", name, "Sum", spec, limits),
+        all_of_them=_metric("AWS/ApiGateway", "Count", "SampleCount", spec, limits),
+        minimum=limits["minimum_requests"],
+        meaning="requests were answered with 5XX",
+    )
+
+
+def _rate_alarm(
+    scope: Construct,
+    spec: AlarmSpec,
+    runbook: Runbook,
+    limits: dict[str, int],
+    *,
+    failed: cloudwatch.Metric,
+    all_of_them: cloudwatch.Metric,
+    minimum: int,
+    meaning: str,
+) -> cloudwatch.Alarm:
+    percent = limits["error_rate_percent"]
+    return cloudwatch.Alarm(
+        scope,
+        _construct_id(spec, runbook),
+        alarm_name=spec.name,
+        alarm_description=(
+            f"{next(iter(spec.target.values()))}: more than {percent} % of the {meaning}. "
+            f"Starts {runbook.name}; next step: docs/runbooks/{runbook.name}.md"
+        ),
+        metric=cloudwatch.MathExpression(
+            # A rate of three requests says nothing.
+            expression=f"IF(total>={minimum},100*FILL(failed,0)/total,0)",
+            using_metrics={"failed": failed, "total": all_of_them},
+            label=f"percent: {meaning}",
+            period=cdk.Duration.seconds(limits["metric_period_seconds"]),
+        ),
+        threshold=percent,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        evaluation_periods=limits["alarm_evaluation_periods"],
+        datapoints_to_alarm=limits["alarm_datapoints"],
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+
+
+def _metric(
+    namespace: str, name: str, statistic: str, spec: AlarmSpec, limits: dict[str, int]
+) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=namespace,
+        metric_name=name,
+        dimensions_map=spec.dimensions,
+        statistic=statistic,
+        period=cdk.Duration.seconds(limits["metric_period_seconds"]),
+    )
+
+
 def _construct_id(spec: AlarmSpec, runbook: Runbook) -> str:
     return "".join(
         part.title() for part in [runbook.name.replace("_", " "), *spec.dimensions.values()]
@@ -98,4 +194,8 @@ def _construct_id(spec: AlarmSpec, runbook: Runbook) -> str:
 
 FACTORIES: dict[
     type[Alarm], Callable[[Construct, AlarmSpec, Runbook, dict[str, int]], cloudwatch.Alarm]
-] = {TableThrottleAlarm: table_throttle_alarm}
+] = {
+    ApiErrorRateAlarm: api_error_rate_alarm,
+    FunctionErrorRateAlarm: function_error_rate_alarm,
+    TableThrottleAlarm: table_throttle_alarm,
+}

@@ -4,19 +4,20 @@ The resource of an action follows from its service; the few actions without reso
 are listed with the reason, everything else that would need `*` stops the synth.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
-from lambdas.remediation.platform import Platform
+from lambdas.remediation.platform import Api, Platform
 from stacks.acknowledgements import acknowledge_wildcard
 
 # Source: Service Authorization Reference.
 WITHOUT_RESOURCE = {
     "application-autoscaling:DescribeScalableTargets": "has no resource types",
+    "cloudwatch:DescribeAlarms": "one call asks for many alarms: IAM grants that on * only",
     "cloudwatch:GetMetricData": "has no resource types",
 }
 
@@ -68,32 +69,12 @@ def statements(calls: Iterable[str], platform: Platform) -> list[Statement]:
 
 def _scope(call: str, platform: Platform) -> Statement:
     """Statement for one call, its actions still to be filled in."""
-    service = call.partition(":")[0]
     if call in WITHOUT_RESOURCE:
         return _on(["*"], reason="these actions have no resource types: they only read")
-    if call == "application-autoscaling:RegisterScalableTarget":
-        return _on(
-            [_arn("application-autoscaling", "scalable-target/*")],
-            conditions={"StringEquals": {"application-autoscaling:service-namespace": "dynamodb"}},
-            reason="a target's ARN holds an opaque id; the condition narrows what it may scale",
-        )
-    if call == "cloudwatch:GetInsightRuleReport":
-        return _on(
-            [
-                _arn("cloudwatch", f"insight-rule/DynamoDBContributorInsights-*-{t.table_name}*")
-                for t in platform.tables
-            ],
-            reason="the rules' names hold a kind and a time that only DynamoDB knows",
-        )
-    if service == "dynamodb":
-        tables = [_arn("dynamodb", f"table/{t.table_name}") for t in platform.tables]
-        indexes = [
-            _arn("dynamodb", f"table/{t.table_name}/index/{i}")
-            for t in platform.tables
-            for i in t.indexes
-        ]
-        return _on(tables + indexes)
-    raise UnknownCallError(f"{call}: add its resources to stacks/permissions.py")
+    scope = _BY_CALL.get(call) or _BY_SERVICE.get(call.partition(":")[0])
+    if scope is None:
+        raise UnknownCallError(f"{call}: add its resources to stacks/permissions.py")
+    return scope(platform)
 
 
 def _on(
@@ -106,3 +87,98 @@ def _on(
 
 def _arn(service: str, resource: str) -> str:
     return f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{resource}"
+
+
+def _scalable_targets(_platform: Platform) -> Statement:
+    return _on(
+        [_arn("application-autoscaling", "scalable-target/*")],
+        conditions={"StringEquals": {"application-autoscaling:service-namespace": "dynamodb"}},
+        reason="a target's ARN holds an opaque id; the condition narrows what it may scale",
+    )
+
+
+def _insight_rules(platform: Platform) -> Statement:
+    return _on(
+        [
+            _arn("cloudwatch", f"insight-rule/DynamoDBContributorInsights-*-{t.table_name}*")
+            for t in platform.tables
+        ],
+        reason="the rules' names hold a kind and a time that only DynamoDB knows",
+    )
+
+
+def _tables(platform: Platform) -> Statement:
+    return _on([_arn("dynamodb", f"table/{t.table_name}") for t in platform.tables])
+
+
+def _tables_and_indexes(platform: Platform) -> Statement:
+    indexes = [
+        _arn("dynamodb", f"table/{t.table_name}/index/{i}")
+        for t in platform.tables
+        for i in t.indexes
+    ]
+    return _on([*_tables(platform).resources, *indexes])
+
+
+def _backups(platform: Platform) -> Statement:
+    return _on(
+        [_arn("dynamodb", f"table/{t.table_name}/backup/*") for t in platform.tables],
+        reason="DynamoDB makes up the id of a backup; the table is named",
+    )
+
+
+def _functions(platform: Platform) -> Statement:
+    names = [_arn("lambda", f"function:{f.function_name}") for f in platform.functions]
+    return _on(
+        [r for name in names for r in (name, f"{name}:*")],
+        reason="versions and aliases of one function: Lambda numbers its versions",
+    )
+
+
+def _log_groups(platform: Platform) -> Statement:
+    return _on(
+        [_arn("logs", f"log-group:{f.logs}:*") for f in platform.functions],
+        reason="the log streams of one log group: their names are made up by Lambda",
+    )
+
+
+def _stacks(platform: Platform) -> Statement:
+    return _on(
+        [_arn("cloudformation", f"stack/{s.stack_name}/*") for s in platform.stacks],
+        reason="the ARN of a stack ends with an id that CloudFormation makes up",
+    )
+
+
+def _stages(platform: Platform) -> Statement:
+    return _on([f"{_api(a)}/stages/{a.stage}" for a in platform.apis])
+
+
+def _stages_and_deployments(platform: Platform) -> Statement:
+    deployments = [f"{_api(a)}/deployments{one}" for a in platform.apis for one in ("", "/*")]
+    return _on(
+        [*_stages(platform).resources, *deployments],
+        reason="the deployments of one API: API Gateway makes up their ids",
+    )
+
+
+def _api(api: Api) -> str:
+    """ARN of an API; API Gateway's ARNs carry no account."""
+    kind = "restapis" if api.protocol == "REST" else "apis"
+    return f"arn:{cdk.Aws.PARTITION}:apigateway:{cdk.Aws.REGION}::/{kind}/{api.api_id}"
+
+
+_BY_CALL: dict[str, Callable[[Platform], Statement]] = {
+    "apigateway:GET": _stages_and_deployments,
+    "apigateway:PATCH": _stages,
+    "application-autoscaling:RegisterScalableTarget": _scalable_targets,
+    "cloudwatch:GetInsightRuleReport": _insight_rules,
+    "dynamodb:CreateBackup": _tables,
+    "dynamodb:DeleteBackup": _backups,
+    "dynamodb:DescribeBackup": _backups,
+    "logs:FilterLogEvents": _log_groups,
+}
+_BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
+    "cloudformation": _stacks,
+    "dynamodb": _tables_and_indexes,
+    "lambda": _functions,
+}

@@ -41,6 +41,7 @@ class Routing(Construct):
             for i, chunk in enumerate(name_chunks(names)):
                 self._alarms(runbook, chunk, i)
             self._ended(runbook)
+            self._scheduled(runbook, platform)
         events.Rule(
             self,
             "SweepClock",
@@ -80,6 +81,29 @@ class Routing(Construct):
                 )
             ],
         )
+
+    def _scheduled(self, runbook: RunbookConstruct, platform: Platform) -> None:
+        declared = runbook.runbook
+        expression = platform.settings(declared.name).schedule
+        # One rule per target: EventBridge starts at most five per rule.
+        for i, name in enumerate(declared.target.names(platform) if expression else ()):
+            events.Rule(
+                self,
+                f"{runbook.node.id}Schedule{i}",
+                description=f"Starts {declared.name} on {name}",
+                schedule=events.Schedule.expression(str(expression)),
+                targets=[
+                    targets.SfnStateMachine(
+                        runbook.state_machine,
+                        input=events.RuleTargetInput.from_object(
+                            {"target": {declared.target.key: name}, "reason": "schedule"}
+                        ),
+                        dead_letter_queue=self.dead_letters,
+                        max_event_age=MAX_EVENT_AGE,
+                        retry_attempts=RETRY_ATTEMPTS,
+                    )
+                ],
+            )
 
     def _ended(self, runbook: RunbookConstruct) -> None:
         events.Rule(

@@ -150,6 +150,9 @@ class RunbookConstruct(Construct):
         )
         core.grant_items(self.change.role, "dynamodb:GetItem", "dynamodb:UpdateItem")
         core.grant_publish(self.observe.role, core.operators, core.chat)
+        if self.runbook.keeps_ledger:
+            for statement in statements(["cloudwatch:DescribeAlarms"], platform):
+                statement.grant(self.observe.role)
         alarms = self.runbook.alarms(platform, prefix)
         if alarms:
             arn = f"arn:{cdk.Aws.PARTITION}:cloudwatch:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}"

@@ -1,4 +1,4 @@
-"""Every few minutes: alarms that no run owns, runs that nobody closed, changes lent out too long.
+"""Every few minutes: alarms that no run owns, runs that nobody closed, changes lent out, releases.
 
 CloudWatch does not repeat an alarm that stays red, and an event can be lost. The sweep starts a
 runbook once more per state change of an alarm, within the same guard as everyone, and after that
@@ -14,19 +14,27 @@ from datetime import datetime
 from typing import Any
 
 from lambdas.remediation import platform
+from lambdas.remediation.alarms import AlarmSpec
 from lambdas.remediation.clients import client
 from lambdas.remediation.contracts import iso
 from lambdas.remediation.guard import open_window
-from lambdas.remediation.messages import Message, Topic, start_command, subject_line
+from lambdas.remediation.messages import (
+    Message,
+    Topic,
+    machine_arn,
+    start_command,
+    subject_line,
+)
 from lambdas.remediation.observability import logger
 from lambdas.remediation.records import MITIGATED, OPEN, Item, RunTable, epoch
 from lambdas.remediation.request import ALARM_EVENT, SWEEP_SOURCE
-from lambdas.remediation.runbook import AlarmSpec, Runbook
+from lambdas.remediation.resources.alarms import Alarms
+from lambdas.remediation.runbook import Runbook
 from lambdas.remediation.runtime import ENDED
 from lambdas.remediation.settings import settings
-from lambdas.remediation.step import Clock
+from lambdas.remediation.step import Clock, resource
+from lambdas.remediation.targets import place_of
 
-DESCRIBE_ALARMS_AT_ONCE = 100
 # CloudWatch and we do not round times alike.
 TOLERANCE_MS = 1_000
 
@@ -44,13 +52,15 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
     Returns
     -------
     dict
-        How many runs were `closed`, runbooks `started`, alarms `told`, leases `reminded`.
+        How many runs were `closed`, runbooks `started`, alarms `told`, leases `reminded`, and
+        runbooks `polled` for the releases of their targets.
     """
     sweep = Sweep(context.invoked_function_arn, Clock().now())
     done = {
         "closed": sweep.close_ended_runs(),
         **sweep.look_after_alarms(),
         "reminded": sweep.remind_of_leases(),
+        "polled": sweep.poll_releases(),
     }
     logger().info("swept", **done)
     return done
@@ -61,7 +71,7 @@ class Sweep:
 
     def __init__(self, own_arn: str, now: datetime) -> None:
         self.now = now
-        _, self.partition, _, self.region, self.account, *_ = own_arn.split(":")
+        self.place = place_of(own_arn)
         self.settings = settings()
         self.platform = platform.load()
         self.table = RunTable(client("dynamodb"), self.settings.run_table_name)
@@ -92,13 +102,16 @@ class Sweep:
                 "name": item["execution_arn"].rpartition(":")[2],
                 "status": status,
             }
-            client("lambda").invoke(
-                FunctionName=_observe_functions()[item["runbook"]],
-                InvocationType="Event",
-                Payload=json.dumps({"detail-type": ENDED, "detail": detail}),
-            )
+            self._invoke(item["runbook"], {"detail-type": ENDED, "detail": detail})
             closed += 1
         return closed
+
+    def _invoke(self, runbook_name: str, event: Item) -> None:
+        client("lambda").invoke(
+            FunctionName=_observe_functions()[runbook_name],
+            InvocationType="Event",
+            Payload=json.dumps(event),
+        )
 
     def _execution_status(self, arn: str) -> str:
         states = client("stepfunctions")
@@ -114,22 +127,11 @@ class Sweep:
         done = {"started": 0, "told": 0}
         for runbook in self.runbooks:
             specs = {a.name: a for a in runbook.alarms(self.platform, self.settings.prefix)}
-            for alarm in self._red(list(specs)):
+            for alarm in resource(Alarms).red(list(specs)):
                 what = self._look_after(runbook, specs[alarm["AlarmName"]], alarm)
                 if what:
                     done[what] += 1
         return done
-
-    def _red(self, names: list[str]) -> list[Item]:
-        found: list[Item] = []
-        for i in range(0, len(names), DESCRIBE_ALARMS_AT_ONCE):
-            answer = client("cloudwatch").describe_alarms(
-                AlarmNames=names[i : i + DESCRIBE_ALARMS_AT_ONCE],
-                StateValue="ALARM",
-                MaxRecords=DESCRIBE_ALARMS_AT_ONCE,
-            )
-            found += answer["MetricAlarms"]
-        return found
 
     def _look_after(self, runbook: Runbook, spec: AlarmSpec, alarm: Item) -> str | None:
         changed = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
@@ -138,7 +140,7 @@ class Sweep:
         # Its own event may still be on its way.
         if epoch(self.now) - epoch(changed) < 2 * limits.metric_period_seconds:
             return None
-        arn = self._target_arn(runbook, spec)
+        arn = runbook.target_arn(spec.target, self.platform, self.place)
         pair = self.table.get(f"PAIR#{runbook.name}#{arn}")
         for held in ("open_until", "cool_down_until"):
             if pair.get(held, 0) > epoch(self.now) and (held != "open_until" or "open_run" in pair):
@@ -153,13 +155,6 @@ class Sweep:
             self._tell(runbook, spec, changed)
             return "told"
         return None
-
-    def _target_arn(self, runbook: Runbook, spec: AlarmSpec) -> str:
-        kind = runbook.target
-        return (
-            f"arn:{self.partition}:{kind.service}:{self.region}:{self.account}:"
-            f"{kind.resource(spec.target[kind.key])}"
-        )
 
     def _mark(self, alarm_name: str, mark: str, changed_ms: int) -> bool:
         """Write down that this state change was dealt with; says whether it is news."""
@@ -194,10 +189,7 @@ class Sweep:
         )
 
     def _machine(self, runbook: Runbook) -> str:
-        return (
-            f"arn:{self.partition}:states:{self.region}:{self.account}:stateMachine:"
-            f"{self.settings.prefix}-{runbook.kebab}"
-        )
+        return machine_arn(self.place, self.settings.prefix, runbook.kebab)
 
     def _tell(self, runbook: Runbook, spec: AlarmSpec, changed: datetime) -> None:
         name = next(iter(spec.target.values()))
@@ -249,6 +241,15 @@ class Sweep:
             )
             reminded += 1
         return reminded
+
+    # --- releases ---
+
+    def poll_releases(self) -> int:
+        """Have each runbook that keeps a ledger note the releases of its targets."""
+        keeping = [r for r in self.runbooks if r.keeps_ledger]
+        for runbook in keeping:
+            self._invoke(runbook.name, {"step": "note_releases"})
+        return len(keeping)
 
     def _publish(self, runbook: Runbook, subject: str, lines: list[str]) -> None:
         severity = subject[1:].partition("]")[0]

@@ -96,9 +96,10 @@ class Verdict(StrEnum):
 
 
 class Decision(StrEnum):
-    """What the plan comes to: a change, or a person."""
+    """What the plan comes to: a change, another runbook that has the remedy, or a person."""
 
     CHANGE = "change"
+    DELEGATE = "delegate"
     HAND_OVER = "hand_over"
 
 
@@ -131,21 +132,6 @@ class Execution(Frozen):
     arn: str
     name: str
     started_at: datetime
-
-    @property
-    def account(self) -> str:
-        """Account id in the ARN."""
-        return self.arn.split(":")[4]
-
-    @property
-    def region(self) -> str:
-        """Region in the ARN."""
-        return self.arn.split(":")[3]
-
-    @property
-    def partition(self) -> str:
-        """Partition in the ARN (`aws`, `aws-cn`, `aws-us-gov`)."""
-        return self.arn.split(":")[1]
 
 
 class Run(Frozen):
@@ -193,8 +179,18 @@ class PlannedCall(Frozen):
         return dataclasses.replace(self, arguments={}, before=self.after, after=self.before)
 
 
+class ChildRequest(Frozen):
+    """Another runbook that a run starts: instead of a change of its own, or before it."""
+
+    runbook: str
+    target: dict[str, str]
+    reason: str
+
+
 class Plan(Frozen):
     """What the run will do, or why a person has to.
+
+    `child` is the runbook that a plan to delegate starts, and that a plan to change starts first.
 
     `evidence` are the measurements the decision rests on; they are not in the hash, so the same
     plan keeps its approval while the numbers move.
@@ -203,6 +199,7 @@ class Plan(Frozen):
     decision: Decision
     reason: str
     calls: list[PlannedCall] = field(default_factory=list)
+    child: ChildRequest | None = None
     evidence: dict[str, Json] = field(default_factory=dict)
     would_refuse: list[str] = field(default_factory=list)
 
@@ -216,6 +213,8 @@ class Plan(Frozen):
                 for c in self.calls
             ],
         }
+        if self.child is not None:
+            covered["child"] = encode(self.child)
         return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
 
 

@@ -42,14 +42,17 @@ from lambdas.remediation.errors import (
     WorldMovedError,
 )
 from lambdas.remediation.guard import Guard, admit_change, check_windows
-from lambdas.remediation.messages import Topic, approval_message, start_command
+from lambdas.remediation.ledger import ReleaseLedger
+from lambdas.remediation.messages import Topic, approval_message, machine_arn, start_command
 from lambdas.remediation.observability import logger
 from lambdas.remediation.outcomes import read_facts
 from lambdas.remediation.records import OPEN, RECORD_SECONDS, Record, RunTable, epoch
 from lambdas.remediation.request import example_on_error, read_request
+from lambdas.remediation.resources.alarms import Alarms
 from lambdas.remediation.runbook import Runbook
 from lambdas.remediation.settings import settings
 from lambdas.remediation.step import Attempt, Clock, Role, call_step, resource, steps_of
+from lambdas.remediation.targets import place_of
 
 LEASE_MARGIN_SECONDS = 60
 Event = dict[str, Any]
@@ -91,6 +94,7 @@ class Life:
             "verify": self.verify,
             "watch_hold": self.watch_hold,
             "finish": self.finish,
+            "note_releases": self.note_releases,
         }
 
     def perform(self, event: Event) -> Any:
@@ -159,7 +163,7 @@ class Life:
             mode=request.mode,
             trigger=request.trigger,
             target=target,
-            target_arn=self._arn(execution, target),
+            target_arn=self.runbook.target_arn(target, self.platform, place_of(execution.arn)),
             parameters=request.parameters,
             reason=request.reason,
             requested_by=request.requested_by,
@@ -170,13 +174,6 @@ class Life:
             undoes=request.undo,
             event_id=request.event_id,
             incident=request.incident,
-        )
-
-    def _arn(self, execution: Execution, target: dict[str, str]) -> str:
-        kind = self.runbook.target
-        return (
-            f"arn:{execution.partition}:{kind.service}:{execution.region}:{execution.account}:"
-            f"{kind.resource(target[kind.key])}"
         )
 
     def _undone(self, run_id: str) -> Run:
@@ -407,6 +404,24 @@ class Life:
         record = self.table.record(run_id)
         return self._ending(record, run_id, detail["executionArn"]).close(detail)
 
+    # --- between runs ---
+
+    def note_releases(self, _event: Event) -> Event:
+        """Write down which release each target has, for those runbooks that keep a ledger."""
+        alarms = self.runbook.alarms(self.platform, self.settings.prefix)
+        red = {a["AlarmName"] for a in resource(Alarms).red([a.name for a in alarms])}
+        place = place_of(self.context.invoked_function_arn)
+        current: dict[str, str] = call_step(self.steps.current_releases, clock=self.clock)
+        for name, value in current.items():
+            target = {self.runbook.target.key: name}
+            resource(ReleaseLedger).note(
+                self.runbook.target_arn(target, self.platform, place),
+                value,
+                healthy=not any(a.name in red for a in alarms if a.target == target),
+                now=self.clock.now(),
+            )
+        return {"noted": len(current)}
+
     # --- what the steps above share ---
 
     def _ending(self, record: Record | None, run_id: str = "", execution_arn: str = "") -> Ending:
@@ -453,11 +468,7 @@ class Life:
         )
 
     def _machine(self, run: Run, kebab: str) -> str:
-        e = run.execution
-        return (
-            f"arn:{e.partition}:states:{e.region}:{e.account}:stateMachine:"
-            f"{self.settings.prefix}-{kebab}"
-        )
+        return machine_arn(place_of(run.execution.arn), self.settings.prefix, kebab)
 
 
 def _attempt(event: Event) -> Attempt:

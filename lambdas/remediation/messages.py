@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.runbook import Runbook
+from lambdas.remediation.targets import Place
 
 MAX_SUBJECT = 99  # SNS: under 100 characters, no line breaks, no control characters
 MAX_LINE_VALUES = 12
@@ -208,6 +209,13 @@ def start_command(machine_arn: str, given: dict[str, Any]) -> str:
     # A reason is free text, and people paste this into a shell.
     quoted = json.dumps(given).replace("'", "'\\''")
     return f"aws stepfunctions start-execution --state-machine-arn {machine_arn} --input '{quoted}'"
+
+
+def machine_arn(place: Place, prefix: str, kebab: str) -> str:
+    """ARN of one of the product's machines."""
+    return (
+        f"arn:{place.partition}:states:{place.region}:{place.account}:stateMachine:{prefix}-{kebab}"
+    )
 
 
 def links(run_id: str, execution_arn: str, run: Run | None) -> list[str]:

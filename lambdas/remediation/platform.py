@@ -25,19 +25,52 @@ class Table(Frozen):
 
 
 class Function(Frozen):
-    """A Lambda function. Without an alias there is nothing to roll back to: it only hands over."""
+    """A Lambda function. Without an alias there is nothing to roll back to: it only hands over.
+
+    `smoke_event` is a payload that changes nothing and must be answered without an error;
+    `log_group` is where its errors are read (its default group if left out).
+    """
 
     function_name: str
     alias: str | None = None
+    log_group: str | None = None
+    smoke_event: dict[str, Any] | None = None
+
+    @property
+    def dimensions(self) -> dict[str, str]:
+        """Dimensions of its metrics: of the traffic through the alias, where there is one."""
+        if self.alias is None:
+            return {"FunctionName": self.function_name}
+        return {
+            "FunctionName": self.function_name,
+            "Resource": f"{self.function_name}:{self.alias}",
+        }
+
+    @property
+    def logs(self) -> str:
+        """Log group that its errors are read from."""
+        return self.log_group or f"/aws/lambda/{self.function_name}"
 
 
 class Api(Frozen):
-    """An API Gateway API and the stage that serves the platform. `protocol`: REST or HTTP."""
+    """An API Gateway API and the stage that serves the platform. `protocol`: REST or HTTP.
+
+    `functions` and `tables` are those behind it; all of the platform's if left out.
+    """
 
     api_name: str
     api_id: str
     stage: str
     protocol: str = "REST"
+    functions: tuple[str, ...] | None = None
+    tables: tuple[str, ...] | None = None
+
+    @property
+    def dimensions(self) -> dict[str, str]:
+        """Dimensions of its metrics: REST APIs report under name, HTTP APIs under id."""
+        if self.protocol == "REST":
+            return {"ApiName": self.api_name, "Stage": self.stage}
+        return {"ApiId": self.api_id, "Stage": self.stage}
 
 
 class CloudFormationStack(Frozen):
@@ -47,11 +80,16 @@ class CloudFormationStack(Frozen):
 
 
 class RunbookSettings(Frozen):
-    """What the platform team sets for one runbook; absent values keep the declaration's."""
+    """What the platform team sets for one runbook; absent values keep the declaration's.
+
+    `schedule` is an EventBridge expression (`rate(1 day)`, `cron(...)`) that starts it on every
+    target.
+    """
 
     mode: Mode | None = None
     limits: dict[str, int] = field(default_factory=dict)
     options: dict[str, bool] = field(default_factory=dict)
+    schedule: str | None = None
 
 
 class Notifications(Frozen):
@@ -77,6 +115,23 @@ class Platform(Frozen):
         """Settings of one runbook, empty if the file has none."""
         return self.runbooks.get(runbook, RunbookSettings())
 
+    def function(self, name: str) -> Function:
+        """The function of that name."""
+        return next(f for f in self.functions if f.function_name == name)
+
+    def api(self, name: str) -> Api:
+        """The API of that name."""
+        return next(a for a in self.apis if a.api_name == name)
+
+    def behind(self, api: Api) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the functions and of the tables that serve an API."""
+        functions = tuple(f.function_name for f in self.functions)
+        tables = tuple(t.table_name for t in self.tables)
+        return (
+            functions if api.functions is None else api.functions,
+            tables if api.tables is None else api.tables,
+        )
+
 
 def parse(data: dict[str, Any]) -> Platform:
     """Platform from the (already validated) JSON object."""
@@ -90,11 +145,18 @@ def parse(data: dict[str, Any]) -> Platform:
             for t in data.get("tables", ())
         ),
         functions=tuple(Function(**f) for f in data.get("functions", ())),
-        apis=tuple(Api(**a) for a in data.get("apis", ())),
+        apis=tuple(_api(a) for a in data.get("apis", ())),
         stacks=tuple(CloudFormationStack(**s) for s in data.get("stacks", ())),
         notifications=Notifications(email=tuple(data.get("notifications", {}).get("email", ()))),
         runbooks={name: _settings(s) for name, s in data.get("runbooks", {}).items()},
     )
+
+
+def _api(data: dict[str, Any]) -> Api:
+    behind: dict[str, Any] = {
+        k: tuple(v) if k in {"functions", "tables"} else v for k, v in data.items()
+    }
+    return Api(**behind)
 
 
 def _settings(data: dict[str, Any]) -> RunbookSettings:
@@ -103,6 +165,7 @@ def _settings(data: dict[str, Any]) -> RunbookSettings:
         mode=Mode(mode) if mode else None,
         limits=dict(data.get("limits", {})),
         options=dict(data.get("options", {})),
+        schedule=data.get("schedule"),
     )
 
 

@@ -10,6 +10,7 @@
 | `QUARANTINE#<arn>` | a failed rollback left the target; deleting the item releases it |
 | `BREAKER#<runbook>` | failures in a row; `open_until` while the runbook is stopped |
 | `BUDGET#...#<hour>` | changes made in a clock hour; a run that made none gives its share back |
+| `LEDGER#<arn>` | releases of a function or stage, as the poll saw them |
 | `SWITCH` | kill switch: `automation` = `off` stops every change |
 | `WINDOW#<arn or *>` | maintenance window: `from`, `until`, `reason` |
 

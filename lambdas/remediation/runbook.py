@@ -7,10 +7,12 @@ the steps that make the calls (`lambdas.remediation.runtime.step`).
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
+from lambdas.remediation.alarms import Alarm, AlarmSpec
 from lambdas.remediation.contracts import Mode, Severity
 from lambdas.remediation.platform import Platform
+from lambdas.remediation.targets import Place, Target
 
 
 def limit(default: int, minimum: int, maximum: int, meaning: str) -> int:
@@ -40,6 +42,11 @@ class Limits:
     verify_attempts: int = limit(15, 1, 120, "verifications before the answer is final")
     hold_interval_seconds: int = limit(300, 1, 3_600, "wait between two looks at a healed target")
     hold_checks: int = limit(3, 0, 48, "looks at a healed target before the run ends")
+    child_timeout_seconds: int = limit(
+        3_600, 5, 43_200, "how long a run waits for the runbook it started"
+    )
+    join_interval_seconds: int = limit(30, 1, 600, "first wait for the run that was joined; grows")
+    join_attempts: int = limit(60, 1, 200, "looks at the joined run before a person takes over")
     mitigation_lease_seconds: int = limit(
         86_400, 60, 2_592_000, "when a temporary mitigation is due to be given back"
     )
@@ -51,82 +58,6 @@ class Limits:
     def as_dict(self) -> dict[str, int]:
         """Name to number, as it travels in `$run.limits`."""
         return dataclasses.asdict(self)
-
-
-class Target(Protocol):
-    """A kind of AWS resource that a runbook works on: one key that names it."""
-
-    key: ClassVar[str]
-    service: ClassVar[str]
-
-    def names(self, platform: Platform) -> tuple[str, ...]:
-        """Names of this kind that the platform file protects."""
-        ...
-
-    def resource(self, name: str) -> str:
-        """Last part of the resource's ARN."""
-        ...
-
-
-class DynamoDbTable:
-    """A DynamoDB table, named by `table_name`."""
-
-    key: ClassVar[str] = "table_name"
-    service: ClassVar[str] = "dynamodb"
-
-    def names(self, platform: Platform) -> tuple[str, ...]:
-        """Tables of the platform file."""
-        return tuple(t.table_name for t in platform.tables)
-
-    def resource(self, name: str) -> str:
-        """`table/<name>`."""
-        return f"table/{name}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlarmSpec:
-    """One alarm that starts a runbook for one target.
-
-    `members` are the dimension sets whose metrics the alarm adds up.
-    """
-
-    name: str
-    target: dict[str, str]
-    dimensions: dict[str, str]
-
-
-class Alarm(Protocol):
-    """A kind of alarm; `stacks/detection.py` has its maths."""
-
-    def alarms(self, platform: Platform, prefix: str) -> tuple[AlarmSpec, ...]:
-        """Alarms of this kind for the platform."""
-        ...
-
-
-class TableThrottleAlarm:
-    """Throttled requests of a table, and of each index: the table's metric leaves those out."""
-
-    def alarms(self, platform: Platform, prefix: str) -> tuple[AlarmSpec, ...]:
-        """`<prefix>-<table>-throttled` and `<prefix>-<table>-<index>-throttled`."""
-        found = []
-        for table in platform.tables:
-            name, target = table.table_name, {"table_name": table.table_name}
-            found.append(
-                AlarmSpec(
-                    name=f"{prefix}-{name}-throttled",
-                    target=target,
-                    dimensions={"TableName": name},
-                )
-            )
-            found += [
-                AlarmSpec(
-                    name=f"{prefix}-{name}-{index}-throttled",
-                    target=target,
-                    dimensions={"TableName": name, "GlobalSecondaryIndexName": index},
-                )
-                for index in table.indexes
-            ]
-        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +75,17 @@ class Runbook:
         snake_case; also the folder, the ASL file and the test folder.
     parameters
         Frozen dataclass of what a person may set; each field optional.
+    children
+        Runbooks that a run of this one may start, before its own change or instead of it.
     options
         Switches of the platform file for this runbook: name to default.
     mode
         Ceiling after a first deploy.
+    keeps_ledger
+        Whether the releases of its targets are noted every few minutes; its step
+        `current_releases` reads them.
+    schedulable
+        Whether the platform file may have it started by the clock.
     keep_when_ineffective
         Whether a change that did not help stays (`ineffective`) instead of being rolled back.
     source
@@ -164,10 +102,13 @@ class Runbook:
     parameters: type = NoParameters
     example: dict[str, Any] = field(default_factory=dict)
     triggers: tuple[Alarm, ...] = ()
+    children: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     options: dict[str, bool] = field(default_factory=dict)
     mode: Mode = Mode.PROPOSE
     reversible: bool = True
+    keeps_ledger: bool = False
+    schedulable: bool = False
     keep_when_ineffective: bool = False
     source: str
     deviations: tuple[str, ...] = ()
@@ -193,6 +134,10 @@ class Runbook:
     def alarms(self, platform: Platform, prefix: str) -> tuple[AlarmSpec, ...]:
         """Every alarm that starts this runbook."""
         return tuple(a for trigger in self.triggers for a in trigger.alarms(platform, prefix))
+
+    def target_arn(self, target: dict[str, str], platform: Platform, place: Place) -> str:
+        """ARN of what a run on this target locks."""
+        return self.target.arn(target[self.target.key], platform, place)
 
     def example_input(self, platform: Platform) -> str:
         """JSON that a person can paste into the console: a configured target, observe mode."""

@@ -1,7 +1,8 @@
 """Steps: plain functions that declare what they call and raise, and get arguments by annotation.
 
 `@step` notes the AWS calls and the errors; roles, the ASL check and the docs are derived from that.
-`Run`, `Plan`, `Change`, `Attempt`, `Clock` come by type; a class with a `service` gets its client.
+`Run`, `Plan`, `Change`, `Attempt`, `Clock` and `Platform` come by type; a class with a `service`
+gets its client.
 """
 
 import functools
@@ -18,6 +19,8 @@ from lambdas.remediation import clients
 from lambdas.remediation.contracts import Change, Plan, Run
 from lambdas.remediation.errors import RemediationError
 from lambdas.remediation.frozen import Frozen
+from lambdas.remediation.platform import Platform
+from lambdas.remediation.platform import load as load_platform
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,19 +108,20 @@ def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
 def call_step(
     function: Callable[..., Any],
     *,
-    run: Run,
+    run: Run | None = None,
     plan: Plan | None = None,
     change: Change | None = None,
     attempt: Attempt | None = None,
     clock: Clock | None = None,
 ) -> Any:
     """Call a step with the arguments its annotations ask for."""
-    known = {
+    known: dict[Any, Any] = {
         Run: run,
         Plan: plan,
         Change: change,
         Attempt: attempt or Attempt(),
         Clock: clock or Clock(),
+        Platform: load_platform(),
     }
     arguments = {}
     for name, hint in _annotations(function).items():

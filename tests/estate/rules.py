@@ -35,6 +35,8 @@ ENVELOPE_STEPS = {
     "watch_hold": "WatchHold",
     "roll_back": "RollBack",
 }
+# Called by the poll, between runs.
+LEDGER_STEP = "current_releases"
 CHANGING_STEPS = {"roll_back"}
 # Where an error goes from a reserved state, whatever it is.
 RESERVED_DESTINATIONS = {
@@ -126,6 +128,8 @@ def every_state_calls_a_step_of_its_function(subject: Subject) -> Iterator[str]:
 
 def every_step_is_called(subject: Subject) -> Iterator[str]:
     called = {step for _, step in called_steps(subject.own)} | set(ENVELOPE_STEPS)
+    if subject.entry.runbook.keeps_ledger:
+        called.add(LEDGER_STEP)
     for step in sorted(set(subject.entry.steps) - called):
         yield f"{step}: no state calls it"
 
@@ -138,6 +142,8 @@ def every_runbook_has_the_steps_of_the_envelope(subject: Subject) -> Iterator[st
             yield f"{step}: missing"
         elif info.role is not role:
             yield f"{step}: must be a step of the {role} function"
+    if subject.entry.runbook.keeps_ledger and LEDGER_STEP not in subject.entry.steps:
+        yield f"{LEDGER_STEP}: missing, and the runbook keeps a ledger"
 
 
 def a_state_carries_the_name_of_its_step(subject: Subject) -> Iterator[str]:

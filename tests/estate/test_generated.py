@@ -306,7 +306,7 @@ def test_the_architecture_lists_every_error_and_every_item_of_the_run_table():
 
     assert len(leaves) > 10
     assert [e for e in leaves if f"`{e}`" not in text] == []
-    assert len(items) == 10
+    assert len(items) == 11
     assert [i for i in items if not re.search(rf"\| `{i}[#`]", text)] == []
 
 

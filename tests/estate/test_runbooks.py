@@ -15,8 +15,8 @@ from lambdas.remediation.errors import (
     TargetNotFoundError,
     ThrottledError,
 )
-from lambdas.remediation.runbook import DynamoDbTable
 from lambdas.remediation.step import Role, step
+from lambdas.remediation.targets import DynamoDbTable
 from lambdas.runbooks.dynamodb_throttling.runbook import DynamoDbThrottlingLimits
 from stacks.catalog import APPROVE, discover, machine
 from tests.estate import rules

@@ -22,7 +22,7 @@ PAIR = f"PAIR#dynamodb_throttling#{ARN}"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:remediation-dynamodb-throttling"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:observe"
 EXECUTION = MACHINE.replace(":stateMachine:", ":execution:") + ":"
-NOTHING = {"closed": 0, "started": 0, "told": 0, "reminded": 0}
+NOTHING = {"closed": 0, "started": 0, "told": 0, "reminded": 0, "polled": 0}
 
 
 class Context:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from lambdas.remediation import changes
+from lambdas.remediation.alarms import AlarmSpec
 from lambdas.remediation.contracts import (
     Change,
     Decision,
@@ -22,8 +23,9 @@ from lambdas.remediation.contracts import (
 )
 from lambdas.remediation.errors import ResourceBusyError, RollbackFailedError
 from lambdas.remediation.platform import Platform
-from lambdas.remediation.runbook import AlarmSpec, DynamoDbTable, Limits, Runbook, limit
+from lambdas.remediation.runbook import Limits, Runbook, limit
 from lambdas.remediation.step import Attempt, Clock, Role, step
+from lambdas.remediation.targets import DynamoDbTable
 
 TARGET = {"table_name": "ChatMessage-prod"}
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/ChatMessage-prod"

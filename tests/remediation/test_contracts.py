@@ -314,14 +314,6 @@ def test_green_outcomes_are_those_that_need_nobody():
     }
 
 
-def test_execution_arn_says_where_it_runs():
-    assert (EXECUTION.partition, EXECUTION.region, EXECUTION.account) == (
-        "aws",
-        "us-east-1",
-        "123456789012",
-    )
-
-
 def test_contracts_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         PLAN.reason = "other"

@@ -32,6 +32,7 @@ def test_contracts_are_encoded():
         "decision": "change",
         "reason": "busy",
         "calls": [],
+        "child": None,
         "evidence": {},
         "would_refuse": [],
     }

@@ -18,6 +18,7 @@ from botocore.exceptions import (
 from lambdas.remediation.contracts import PlannedCall
 from lambdas.remediation.errors import (
     ChangeFailedError,
+    ConcurrentChangeError,
     ResourceBusyError,
     TargetNotFoundError,
     ThrottledError,
@@ -30,16 +31,40 @@ _THROTTLED = {
     "InternalServiceError",
     "InternalServiceException",
     "InternalServiceFault",
+    "ServiceException",
     "RequestLimitExceeded",
     "ServiceUnavailable",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+    "ServiceUnavailableException",
 }
 # Someone is changing the resource: wait and look again before deciding anything.
-_BUSY = {"ConcurrentUpdateException", "ResourceInUseException", "TableInUseException"}
-_ABSENT = {"ObjectNotFoundException", "ResourceNotFoundException", "TableNotFoundException"}
-_REFUSED_CHANGE = {"LimitExceededException", "ValidationException", *_ABSENT}
+_BUSY = {
+    "BackupInUseException",
+    "ConcurrentUpdateException",
+    "ConflictException",
+    "ResourceConflictException",
+    "ResourceInUseException",
+    "TableInUseException",
+}
+_ABSENT = {
+    "BackupNotFoundException",
+    "NotFoundException",
+    "ObjectNotFoundException",
+    "ResourceNotFoundException",
+    "TableNotFoundException",
+}
+_REFUSED_CHANGE = {
+    "BadRequestException",
+    "ContinuousBackupsUnavailableException",
+    "InvalidParameterValueException",
+    "LimitExceededException",
+    "ValidationException",
+    *_ABSENT,
+}
+# Lambda: the alias is no longer the one that was read (`RevisionId`).
+_MOVED = {"PreconditionFailedException"}
 _NO_ANSWER = (
     ConnectionClosedError,
     ConnectTimeoutError,
@@ -95,6 +120,8 @@ def changing(call: PlannedCall, present: Callable[[PlannedCall], dict[str, Any]]
         The step may be repeated: it reads before it changes.
     ChangeFailedError
         AWS does not accept the change.
+    ConcurrentChangeError
+        Someone else changed the resource since it was read.
     """
     try:
         yield
@@ -104,7 +131,11 @@ def changing(call: PlannedCall, present: Callable[[PlannedCall], dict[str, Any]]
                 f"{call.resource}: no answer to {call.api}, and no effect to be seen yet: {error}"
             ) from error
     except ClientError as error:
-        if _code(error) not in _REFUSED_CHANGE:
+        if _code(error) in _MOVED and not _took_effect(call, present):
+            raise ConcurrentChangeError(
+                f"{call.resource}: someone else changed it since it was read: {_message(error)}"
+            ) from error
+        if _code(error) not in _REFUSED_CHANGE | _MOVED:
             _raise_retryable(call.resource, error)
             raise
         if not _took_effect(call, present):

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from lambdas.remediation.alarms import TableThrottleAlarm
 from lambdas.remediation.contracts import Mode, Severity
-from lambdas.remediation.runbook import DynamoDbTable, Limits, Runbook, TableThrottleAlarm, limit
+from lambdas.remediation.runbook import Limits, Runbook, limit
+from lambdas.remediation.targets import DynamoDbTable
 
 
 @dataclass(frozen=True, kw_only=True)
