@@ -27,6 +27,8 @@ CLOCK = re.compile(r"\$(now|millis)\(|Timestamp(Equals|Less|Greater)")
 # Loops wait `interval * attempt`, at most this many intervals.
 LONGEST_WAIT_INTERVALS = 3
 TRANSITIONS_SECONDS = 60
+# Entered only by runbooks that declare children; the others need no time for them.
+CHILD_STATES = {"RunChild", "ReadChild", "WaitToJoin"}
 
 
 class CompositionError(Exception):
@@ -64,7 +66,11 @@ def compose(envelope: State, entry: CatalogEntry, *, limits: dict[str, int], exa
         "Comment": f"{entry.runbook.title}. Start by hand with: {example}",
         "QueryLanguage": "JSONata",
         "StartAt": envelope["StartAt"],
-        "TimeoutSeconds": timeout_seconds(name, states, limits),
+        "TimeoutSeconds": timeout_seconds(
+            name,
+            {k: s for k, s in states.items() if entry.runbook.children or k not in CHILD_STATES},
+            limits,
+        ),
         "States": states,
     }
     for problem in problems(machine, entry.runbook, set(own["States"])):

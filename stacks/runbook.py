@@ -136,7 +136,41 @@ class RunbookConstruct(Construct):
         core.grant_publish(role, core.operators)
         core.grant_items(role, "dynamodb:UpdateItem")
         acknowledge_wildcard(role, "*", MACHINE_LOGS_AND_TRACES)
+        if self.runbook.children:
+            self._grant_children(role, prefix)
         return state_machine
+
+    def _grant_children(self, role: iam.Role, prefix: str) -> None:
+        """Start, follow and stop other runbooks (`startExecution.sync`).
+
+        Machines are named, not referred to: two runbooks may be each other's child.
+        """
+
+        def arn(service: str, resource: str) -> str:
+            return (
+                f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:"
+                f"{resource}"
+            )
+
+        machines = [f"{prefix}-{name.replace('_', '-')}" for name in self.runbook.children]
+        for statement in (
+            Statement(
+                actions=("states:StartExecution",),
+                resources=tuple(arn("states", f"stateMachine:{m}") for m in machines),
+            ),
+            Statement(
+                actions=("states:DescribeExecution", "states:StopExecution"),
+                resources=tuple(arn("states", f"execution:{m}:*") for m in machines),
+                reason="an execution's name is not known before it starts; the machine is named",
+            ),
+            Statement(
+                actions=("events:DescribeRule", "events:PutRule", "events:PutTargets"),
+                resources=(
+                    arn("events", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"),
+                ),
+            ),
+        ):
+            statement.grant(role)
 
     def _grant_own(self, prefix: str, platform: Platform, core: Core) -> None:
         """What the life of a run needs, apart from the platform: the same for every runbook."""

@@ -50,6 +50,7 @@ class Trigger(StrEnum):
     ALARM = "alarm"
     SWEEP = "sweep"
     PERSON = "person"
+    PARENT = "parent"
 
 
 class Severity(StrEnum):
@@ -124,6 +125,8 @@ class RunbookRequest(Frozen):
     undo: str | None = None
     event_id: str | None = None
     incident: Incident | None = None
+    parent: str | None = None
+    parent_execution_arn: str | None = None
 
 
 class Execution(Frozen):
@@ -139,6 +142,9 @@ class Run(Frozen):
 
     `lease_until` is when the lock on the target lapses: execution start, plus the machine's
     computed time-out, plus 60 s. It is never renewed, so no execution outlives it.
+
+    `parent` is the run that started this one; where both work on the same target, `lock_owner` is
+    the parent, and this run takes no lock of its own.
     """
 
     id: str
@@ -158,6 +164,13 @@ class Run(Frozen):
     undoes: str | None = None
     event_id: str | None = None
     incident: Incident | None = None
+    parent: str | None = None
+    under_lock_of: str | None = None
+
+    @property
+    def lock_owner(self) -> str:
+        """The run that holds the lock on the target while this one changes it."""
+        return self.under_lock_of or self.id
 
 
 class PlannedCall(Frozen):
@@ -223,6 +236,21 @@ class Prepared(Frozen):
 
     snapshot: dict[str, Json]
     plan: Plan
+
+
+class Company(Frozen):
+    """The run whose remedy this one relies on: its child, or the open run that it joined.
+
+    `next` is where this run goes from there: `wait`, `change`, `verify` or `finish`. `outcome` is
+    absent while the other run is open.
+    """
+
+    run_id: str
+    runbook: str
+    joined: bool
+    next: str
+    reason: str
+    outcome: OutcomeName | None = None
 
 
 class CallResult(Frozen):

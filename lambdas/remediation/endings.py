@@ -15,6 +15,7 @@ from lambdas.remediation import changes
 from lambdas.remediation.clients import client
 from lambdas.remediation.contracts import (
     CallResult,
+    Decision,
     Kind,
     Mode,
     OutcomeName,
@@ -69,6 +70,8 @@ class Ending:
     ----------
     record
         Its record; None if `Begin` never wrote one.
+    company
+        Record of its child, or of the run that it joined.
     alarm_names
         All alarms of this runbook on the run's target: one run answers for all of them.
     """
@@ -80,6 +83,7 @@ class Ending:
         table: RunTable,
         topic: Topic,
         record: Record | None,
+        company: Record | None = None,
         run_id: str,
         execution_arn: str,
         resources: Sequence[changes.Resource],
@@ -90,6 +94,7 @@ class Ending:
         self.table = table
         self.topic = topic
         self.record = record
+        self.company = company
         self.run_id = run_id
         self.execution_arn = execution_arn
         self.resources = resources
@@ -150,8 +155,19 @@ class Ending:
                 reason = f"{outcome.reason}; a change had been made before and stands"
                 outcome = Outcome(name=OutcomeName.HANDED_OVER, reason=reason)
         answer = self._answer(outcome, facts, made)
-        self._settle(outcome, answer, audience(outcome.name, self.run, facts.failure))
+        self._settle(outcome, answer, self._audience(outcome, facts))
         return self._result(answer)
+
+    def _audience(self, outcome: Outcome, facts: Facts) -> str:
+        """Who is told; a run whose parent or joiner is still open leaves it to that one."""
+        run, record = self.run, self.record
+        teller = run.parent if run else None
+        if teller is None and record is not None and outcome.name.green:
+            teller = record.item.get("joined_by")
+        other = self.table.record(teller) if teller else None
+        if other is not None and other.state == "open":
+            return NOBODY
+        return audience(outcome.name, run, facts.failure)
 
     def _result(self, answer: dict[str, Any]) -> dict[str, Any]:
         green = OutcomeName(answer["outcome"]).green
@@ -182,10 +198,12 @@ class Ending:
             },
             "changes": encode(made),
             "verification": encode(facts.verification) if facts.verification else None,
-            "undo": self._undo(outcome, made),
-            "joined": None,
-            "duplicate_of": record.refusal.get("duplicate_of") if record else None,
+            "undo": self._undo(outcome, made) or self._undo_of_company(),
+            "joined": self._joined(),
+            "duplicate_of": self._duplicate_of(outcome),
         }
+        if self.company is not None:
+            answer["child"] = self.company.run_id
         if plan and plan.would_refuse:
             answer["would_refuse"] = plan.would_refuse
         answer["next_action"] = NEXT_ACTION.get(outcome.name)
@@ -193,6 +211,24 @@ class Ending:
             # Nobody waits for it: the reason says what to type instead.
             answer["next_action"] = None
         return answer
+
+    def _joined(self) -> str | None:
+        """The run that was joined: company that this run did not start itself."""
+        company = self.company
+        if company is None or (company.run is not None and company.run.parent == self.run_id):
+            return None
+        return company.run_id
+
+    def _duplicate_of(self, outcome: Outcome) -> str | None:
+        duplicate = self.record is not None and outcome.name is OutcomeName.DUPLICATE
+        return self.record.refusal.get("held_by") if self.record and duplicate else None
+
+    def _undo_of_company(self) -> dict[str, str] | None:
+        """A run that changed nothing itself is undone by undoing the one it relied on."""
+        plan = self.record.plan if self.record else None
+        if plan is None or plan.decision is not Decision.DELEGATE or self.company is None:
+            return None
+        return (self.company.answer or {}).get("undo")
 
     def _by_person(self) -> bool:
         return self.run is None or self.run.trigger is Trigger.PERSON
@@ -306,7 +342,12 @@ class Ending:
                 refund(self.table, self.record)
         if told != NOBODY:
             message = closing_message(
-                self.runbook, run, answer, severity=told, execution_arn=self.execution_arn
+                self.runbook,
+                self.record,
+                answer,
+                severity=told,
+                execution_arn=self.execution_arn,
+                company=self.company,
             )
             self.topic.publish(message)
             self._mark_told(run)
@@ -384,7 +425,7 @@ class Ending:
             "expires_at": epoch(self.now) + RECORD_SECONDS,
         }
         remove = ["approval_token", "changing_since"]
-        if self.run is not None and answer["undo"]:
+        if self.run is not None and answer["undo"] and answer["changes"]:
             # A change that stands is a lease: the sweep finds it in the open index when it is due.
             lease = self.run.limits["mitigation_lease_seconds"]
             values |= {

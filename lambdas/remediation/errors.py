@@ -14,7 +14,14 @@ class RetryableError(RemediationError):
 
 
 class RefusedError(RemediationError):
-    """The run may not act; nothing was changed. The machine goes to `Finish` with `refused`."""
+    """The run may not act; nothing was changed. The machine goes to `Finish` with `refused`.
+
+    `held_by` is the run that stands in the way, if one does.
+    """
+
+    def __init__(self, message: str, held_by: str | None = None) -> None:
+        super().__init__(message)
+        self.held_by = held_by
 
 
 class ChangeError(RemediationError):
@@ -50,14 +57,7 @@ class MutedError(RefusedError):
 
 
 class DuplicateRunError(RefusedError):
-    """An open run already owns this event or symptom. The outcome is `duplicate`.
-
-    `run_id` names that run.
-    """
-
-    def __init__(self, message: str, run_id: str | None = None) -> None:
-        super().__init__(message)
-        self.run_id = run_id
+    """An open run already owns this event or symptom. The outcome is `duplicate`."""
 
 
 class TargetLockedError(RefusedError):

@@ -238,13 +238,14 @@ class Guard:
                 )
             return CoolDownActiveError(
                 f"{run.runbook} has just acted on {run.target_arn} and pauses until "
-                f"{iso(moment(old.get('cool_down_until', 0)))}; undo still works"
+                f"{iso(moment(old.get('cool_down_until', 0)))}; undo still works",
+                old.get("last_run"),
             )
 
         return _Condition(
             write=_update(
                 f"PAIR#{run.runbook}#{run.target_arn}",
-                "SET open_run = :me, open_until = :until",
+                "SET open_run = :me, last_run = :me, open_until = :until",
                 "(attribute_not_exists(open_run) OR open_until <= :now) AND "
                 "(attribute_not_exists(cool_down_until) OR cool_down_until <= :now)",
                 {":me": run.id, ":until": epoch(run.lease_until), ":now": epoch(self.now)},
@@ -293,18 +294,27 @@ class Guard:
         ]
 
     def _lock(self, run: Run) -> _Condition:
+        def refuse(old: Item) -> RefusedError:
+            return TargetLockedError(
+                f"run {old.get('owner')} is changing {run.target_arn} and holds it until "
+                f"{iso(moment(old.get('lease_until', 0)))} at the latest",
+                old.get("owner"),
+            )
+
+        pk, owner = f"TARGET#{run.target_arn}", {"#owner": "owner"}
+        if run.under_lock_of:
+            given = {":parent": run.under_lock_of, ":now": epoch(self.now)}
+            held = _check(pk, "#owner = :parent AND lease_until > :now", given, owner)
+            return _Condition(write=held, refuse=refuse)
         return _Condition(
             write=_update(
-                f"TARGET#{run.target_arn}",
+                pk,
                 "SET #owner = :me, lease_until = :until",
                 "attribute_not_exists(#owner) OR lease_until <= :now OR #owner = :me",
                 {":me": run.id, ":until": epoch(run.lease_until), ":now": epoch(self.now)},
-                {"#owner": "owner"},
+                owner,
             ),
-            refuse=lambda old: TargetLockedError(
-                f"run {old.get('owner')} is changing {run.target_arn} and holds it until "
-                f"{iso(moment(old.get('lease_until', 0)))} at the latest"
-            ),
+            refuse=refuse,
         )
 
     def _budget(self, pk: str, maximum: int, key: str) -> _Condition:
@@ -393,7 +403,7 @@ def refund(table: RunTable, record: Record) -> None:
 def refusal_again(refusal: Item) -> RefusedError:
     """The refusal that a retried `Begin` gave the first time."""
     by_name = {c.__name__: c for c in RefusedError.__subclasses__()}
-    return by_name[refusal["error"]](refusal["message"])
+    return by_name[refusal["error"]](refusal["message"], refusal.get("held_by"))
 
 
 def switched_off(switch: Item) -> MutedError:
@@ -469,7 +479,9 @@ def admit_change(
         raise NotAdmittedError(f"run {run_id} is {record.state} and may not change anything")
     if plan_hash != record.item.get("plan_hash"):
         raise NotAdmittedError(f"run {run_id}: plan_hash is not the hash of its plan")
-    if lock.get("owner") != run_id or lock.get("lease_until", 0) <= epoch(now + longest):
+    if lock.get("owner") != record.run.lock_owner or lock.get("lease_until", 0) <= epoch(
+        now + longest
+    ):
         raise NotAdmittedError(f"run {run_id} does not hold {record.run.target_arn} long enough")
     marked = table.update(
         f"RUN#{run_id}",
@@ -489,10 +501,14 @@ def _put(item: Item, condition: str, given: Item | None = None) -> dict[str, Any
     return {"Put": arguments}
 
 
-def _check(pk: str, condition: str, given: Item | None = None) -> dict[str, Any]:
+def _check(
+    pk: str, condition: str, given: Item | None = None, names: dict[str, str] | None = None
+) -> dict[str, Any]:
     arguments: dict[str, Any] = {"Key": {"pk": {"S": pk}}, "ConditionExpression": condition}
     if given:
         arguments["ExpressionAttributeValues"] = to_item(given)
+    if names:
+        arguments["ExpressionAttributeNames"] = names
     return {"ConditionCheck": arguments}
 
 

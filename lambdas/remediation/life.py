@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +14,7 @@ from typing import Any
 
 from lambdas.remediation import changes, platform
 from lambdas.remediation.clients import client
+from lambdas.remediation.company import meet
 from lambdas.remediation.contracts import (
     Change,
     Decision,
@@ -47,7 +49,12 @@ from lambdas.remediation.messages import Topic, approval_message, machine_arn, s
 from lambdas.remediation.observability import logger
 from lambdas.remediation.outcomes import read_facts
 from lambdas.remediation.records import OPEN, RECORD_SECONDS, Record, RunTable, epoch
-from lambdas.remediation.request import example_on_error, read_request
+from lambdas.remediation.request import (
+    MAX_REASON,
+    STARTED_BY,
+    example_on_error,
+    read_request,
+)
 from lambdas.remediation.resources.alarms import Alarms
 from lambdas.remediation.runbook import Runbook
 from lambdas.remediation.settings import settings
@@ -91,6 +98,7 @@ class Life:
             "prepare": self.prepare,
             "request_approval": self.request_approval,
             "claim": self.claim,
+            "read_child": self.read_child,
             "verify": self.verify,
             "watch_hold": self.watch_hold,
             "finish": self.finish,
@@ -147,12 +155,17 @@ class Life:
     def _run(self, run_id: str, execution: Execution, request: RunbookRequest) -> Run:
         limits = self.runbook.limits_for(self.platform).as_dict()
         target = request.target
+        parent = self._parent(request)
         if request.undo:
             with example_on_error(self.runbook, self.platform):
                 undone = self._undone(request.undo)
             target = undone.target
             # An undo is proven by what is there now: there is no symptom to watch.
             limits = {**limits, "hold_checks": 0}
+        if parent:
+            # The parent watches its own symptom, which is why it started this run.
+            limits = {**limits, "hold_checks": 0}
+        target_arn = self.runbook.target_arn(target, self.platform, place_of(execution.arn))
         ends = execution.started_at + timedelta(
             seconds=self.settings.machine_timeout_seconds + LEASE_MARGIN_SECONDS
         )
@@ -163,7 +176,7 @@ class Life:
             mode=request.mode,
             trigger=request.trigger,
             target=target,
-            target_arn=self.runbook.target_arn(target, self.platform, place_of(execution.arn)),
+            target_arn=target_arn,
             parameters=request.parameters,
             reason=request.reason,
             requested_by=request.requested_by,
@@ -174,7 +187,31 @@ class Life:
             undoes=request.undo,
             event_id=request.event_id,
             incident=request.incident,
+            parent=request.parent,
+            under_lock_of=parent.id if parent and parent.target_arn == target_arn else None,
         )
+
+    def _parent(self, request: RunbookRequest) -> Run | None:
+        """The run that started this one, if it is open and its plan asked for just this."""
+        if request.parent is None:
+            return None
+        record = self.table.record(request.parent)
+        if (
+            record is None
+            or record.run is None
+            or record.state != "open"
+            or record.item["execution_arn"] != request.parent_execution_arn
+        ):
+            raise InvalidRequestError(
+                f"parent: {request.parent!r} is not the open run of the execution that started "
+                "this one; leave it out when you start by hand"
+            )
+        child = record.plan.child if record.plan else None
+        if child is None or (child.runbook, child.target) != (self.runbook.name, request.target):
+            raise InvalidRequestError(f"parent: run {request.parent} did not ask for this")
+        if record.run.parent:
+            raise InvalidRequestError(f"parent: run {request.parent} is a child, it starts none")
+        return record.run
 
     def _undone(self, run_id: str) -> Run:
         """The run to undo, if it is one that can be."""
@@ -187,6 +224,12 @@ class Life:
             raise TargetNotFoundError(f"undo: there is no run {run_id!r} in the run table")
         if record.plan is None or not record.claimed:
             raise PrerequisiteNotMetError(f"undo: run {run_id} changed nothing")
+        if record.plan.decision is Decision.DELEGATE:
+            answer = record.answer or {}
+            how = (answer.get("undo") or {}).get("command", "it left nothing to undo")
+            raise PrerequisiteNotMetError(
+                f"undo: run {run_id} changed nothing itself; undo run {answer.get('child')}: {how}"
+            )
         if "undone_by" in record.item:
             raise PrerequisiteNotMetError(
                 f"undo: run {run_id} was already undone by run {record.item['undone_by']}"
@@ -199,6 +242,8 @@ class Life:
     def _record_refusal(
         self, run_id: str, execution: Execution, run: Run | None, error: RefusedError
     ) -> None:
+        if isinstance(error, DuplicateRunError) and error.held_by and run and run.incident:
+            self.table.add_alarm(error.held_by, run.incident.alarm_name)
         self.table.put_new(
             {
                 "pk": f"RUN#{run_id}",
@@ -216,7 +261,7 @@ class Life:
                 "refusal": {
                     "error": type(error).__name__,
                     "message": str(error),
-                    "duplicate_of": error.run_id if isinstance(error, DuplicateRunError) else None,
+                    "held_by": error.held_by,
                 },
                 "expires_at": epoch(self.clock.now()) + RECORD_SECONDS,
             }
@@ -246,13 +291,43 @@ class Life:
                 "decision": plan.decision.value,
                 "reason": plan.reason,
                 "calls": len(plan.calls),
+                "child": self._child_start(run, plan),
             }
+        }
+
+    def _child_start(self, run: Run, plan: Plan) -> Event | None:
+        """Arguments of the execution that `RunChild` starts."""
+        if plan.child is None:
+            return None
+        if plan.child.runbook not in self.runbook.children:
+            raise ValueError(f"{self.runbook.name} does not declare its child {plan.child.runbook}")
+        kebab = plan.child.runbook.replace("_", "-")
+        # A child that goes before a change belongs to that change, which was approved as a whole.
+        mode = run.mode if plan.decision is Decision.DELEGATE else Mode.ACT
+        return {
+            "machine_arn": self._machine(run, kebab),
+            "name": _child_name(run),
+            "input": {
+                "target": plan.child.target,
+                "mode": mode.value,
+                "reason": plan.child.reason[:MAX_REASON],
+                "parent": run.id,
+                STARTED_BY: run.execution.arn,
+            },
         }
 
     def _prepared(self, run: Run) -> Prepared:
         if run.kind is Kind.UNDO:
             return self._prepare_undo(run)
         prepared: Prepared = call_step(self.steps.prepare, run=run, clock=self.clock)
+        if run.parent and prepared.plan.child:
+            plan = Plan(
+                decision=Decision.HAND_OVER,
+                reason=f"{prepared.plan.reason} This needs {prepared.plan.child.runbook}, and a "
+                "run that another run started starts none itself.",
+                evidence=prepared.plan.evidence,
+            )
+            return dataclasses.replace(prepared, plan=plan)
         return prepared
 
     def _observed(self, run: Run) -> Prepared:
@@ -340,6 +415,30 @@ class Life:
                     )
             self._guard().claim(run)
         return {}
+
+    # --- Child, and the run to join ---
+
+    def read_child(self, event: Event) -> Event:
+        """What became of the child, or of the open run that it met; changes nothing.
+
+        Where the remedy's target is held by another run, this run joins that one: it waits for
+        its end, and then looks at its own symptom.
+        """
+        record = self._open_record(event)
+        run, plan = self._run_of(record), self._plan_of(record)
+        if plan.child is None:
+            raise NotAdmittedError(f"run {run.id} has no child")
+        child_id = f"{plan.child.runbook.replace('_', '-')}:{_child_name(run)}"
+        company = meet(
+            self.table,
+            run,
+            plan,
+            child_id,
+            attempt=_attempt(event),
+        )
+        self.table.update(f"RUN#{run.id}", values={"company": company.run_id})
+        result: Event = encode(company)
+        return result
 
     # --- Change ---
 
@@ -430,6 +529,7 @@ class Life:
             table=self.table,
             topic=self._topic(),
             record=record,
+            company=self._company(record),
             run_id=record.run_id if record else run_id,
             execution_arn=record.item["execution_arn"] if record else execution_arn,
             resources=self._resources(),
@@ -440,6 +540,10 @@ class Life:
             ],
             now=self.clock.now(),
         )
+
+    def _company(self, record: Record | None) -> Record | None:
+        run_id = record.item.get("company") if record else None
+        return self.table.record(run_id) if run_id else None
 
     def _open_record(self, event: Event) -> Record:
         record = self.table.record(event["run_id"])
@@ -480,3 +584,8 @@ def _reversible(call: PlannedCall, run: Run) -> PlannedCall:
     if not call.reversible:
         raise PrerequisiteNotMetError(f"undo: {call.api} of run {run.undoes} cannot be taken back")
     return call
+
+
+def _child_name(run: Run) -> str:
+    """Name of the child's execution: the same for every try to start it."""
+    return f"child-{hashlib.sha256(run.id.encode()).hexdigest()[:32]}"

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
 from lambdas.remediation.frozen import Frozen
+from lambdas.remediation.records import Record
 from lambdas.remediation.runbook import Runbook
 from lambdas.remediation.targets import Place
 
@@ -120,28 +121,31 @@ def value_lines(before: Any, after: Any, name: str = "") -> list[str]:
 
 
 def closing_message(
-    runbook: Runbook, run: Run | None, answer: dict[str, Any], *, severity: str, execution_arn: str
+    runbook: Runbook,
+    record: Record | None,
+    answer: dict[str, Any],
+    *,
+    severity: str,
+    execution_arn: str,
+    company: Record | None = None,
 ) -> Message:
-    """The message of a run that ended."""
+    """The message of a run that ended, and of the run that it started or joined."""
+    run = record.run if record else None
     outcome = OutcomeName(answer["outcome"])
     name = target_name(run)
     what = "undo of " + runbook.title if run and run.kind.value == "undo" else runbook.title
+    alarms = [*(record.alarms if record else []), *(company.alarms if company else [])]
     lines = [f"{what} on {name}: {HEADLINES[outcome]}.", ""]
     lines += _paragraph("Why", answer["reason"])
-    lines += _paragraph("Alarm", run.incident.alarm_name if run and run.incident else "")
-    changes = [PlannedCall(arguments={}, **_changed(c)) for c in answer["changes"]]
-    if changes:
-        lines += ["Done:", *call_lines(changes), ""]
-    elif outcome is OutcomeName.PROPOSED and answer["plan"]["calls"]:
-        planned = [PlannedCall(**c) for c in answer["plan"]["calls"]]
-        lines += ["Would do:", *call_lines(planned), ""]
-    else:
-        lines += ["Done: nothing was changed.", ""]
+    lines += _paragraph("Alarms" if len(alarms) > 1 else "Alarm", ", ".join(alarms))
+    lines += _done(answer, outcome, company)
     lines += _proof(answer)
     lines += _paragraph("Next", answer["next_action"] or "")
     if answer["undo"]:
         lines += ["Undo:", answer["undo"]["command"], ""]
     lines += links(answer["run_id"], execution_arn, run)
+    if company:
+        lines += links(company.run_id, str(company.item["execution_arn"]), None)
     return Message(
         subject=subject_line(f"[{severity}] {name}: {HEADLINES[outcome]} ({what})"),
         text="\n".join(lines),
@@ -151,6 +155,24 @@ def closing_message(
         mode=answer["mode"] or "none",
         thread=answer["run_id"],
     )
+
+
+def _done(answer: dict[str, Any], outcome: OutcomeName, company: Record | None) -> list[str]:
+    """What was changed, by this run and by the one that it started or joined."""
+    lines: list[str] = []
+    theirs = (company.answer or {}).get("changes", []) if company else []
+    if company and theirs:
+        lines += [f"Done by {company.item['runbook']}:", *_lines_of(theirs), ""]
+    if answer["changes"]:
+        return [*lines, "Done:", *_lines_of(answer["changes"]), ""]
+    if outcome is OutcomeName.PROPOSED and answer["plan"]["calls"]:
+        planned = [PlannedCall(**c) for c in answer["plan"]["calls"]]
+        return [*lines, "Would do:", *call_lines(planned), ""]
+    return lines or ["Done: nothing was changed.", ""]
+
+
+def _lines_of(results: list[dict[str, Any]]) -> list[str]:
+    return call_lines([PlannedCall(arguments={}, **_changed(c)) for c in results])
 
 
 def _changed(call: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from lambdas.remediation import errors
 from lambdas.remediation.contracts import (
     Change,
+    Company,
     Decision,
     Mode,
     OutcomeName,
@@ -48,6 +49,7 @@ class Facts(Frozen):
     hold: Verification | None = None
     rollback: Change | None = None
     rollback_failure: Failure | None = None
+    company: Company | None = None
 
 
 class Outcome(Frozen):
@@ -75,6 +77,7 @@ def read_facts(event: dict[str, Any]) -> Facts:
     """Facts from the payload of `Finish`."""
     change, rollback = event.get("change"), event.get("rollback")
     verification, hold = event.get("verification"), event.get("hold")
+    company = event.get("company")
     return Facts(
         failure=read_failure(event.get("failure"), event.get("failed_state")),
         change=decode(Change, change) if change else None,
@@ -82,6 +85,7 @@ def read_facts(event: dict[str, Any]) -> Facts:
         hold=decode(Verification, hold) if hold else None,
         rollback=decode(Change, rollback) if rollback else None,
         rollback_failure=read_failure(event.get("rollback_failure"), "RollBack"),
+        company=decode(Company, company) if company else None,
     )
 
 
@@ -93,11 +97,20 @@ def judge(run: Run | None, plan: Plan | None, facts: Facts) -> Outcome:
         return _after_failure(facts.failure)
     if run is None or plan is None:
         return Outcome(name=OutcomeName.HANDED_OVER, reason="the run lost its record")
-    if run.mode is Mode.OBSERVE:
-        return Outcome(name=OutcomeName.PROPOSED, reason=plan.reason)
-    if plan.decision is Decision.HAND_OVER:
-        return Outcome(name=OutcomeName.HANDED_OVER, reason=plan.reason)
+    if run.mode is Mode.OBSERVE or plan.decision is Decision.HAND_OVER:
+        observed = run.mode is Mode.OBSERVE
+        name = OutcomeName.PROPOSED if observed else OutcomeName.HANDED_OVER
+        return Outcome(name=name, reason=plan.reason)
+    if facts.company and facts.verification is None and facts.change is None:
+        return _after_company(plan, facts.company)
     return _after_verification(plan, facts)
+
+
+def _after_company(plan: Plan, company: Company) -> Outcome:
+    """What became of the run this one relied on, where that is where it ended."""
+    if company.outcome is OutcomeName.PROPOSED:
+        return Outcome(name=OutcomeName.PROPOSED, reason=f"{plan.reason} {company.reason}")
+    return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{plan.reason} {company.reason}")
 
 
 def _after_rollback(facts: Facts) -> Outcome:
@@ -134,6 +147,12 @@ def _after_verification(plan: Plan, facts: Facts) -> Outcome:
     checked = facts.verification
     if checked is None:
         return Outcome(name=OutcomeName.HANDED_OVER, reason="the run ended before verification")
+    if checked.verdict is not Verdict.PASSED and plan.decision is Decision.DELEGATE:
+        who = f"run {facts.company.run_id}" if facts.company else "another run"
+        return Outcome(
+            name=OutcomeName.HANDED_OVER,
+            reason=f"{plan.reason} What {who} did has not ended this symptom: {checked.reason}",
+        )
     if checked.verdict is not Verdict.PASSED:
         return Outcome(name=OutcomeName.INEFFECTIVE, reason=f"{plan.reason} {checked.reason}")
     held = facts.hold is None or facts.hold.verdict is Verdict.PASSED

@@ -98,6 +98,12 @@ class Record(Frozen):
         return dict(json.loads(self.item.get("refusal", "{}")))
 
     @property
+    def alarms(self) -> list[str]:
+        """Alarms that the run answers for: the one that raised it, and those that came after."""
+        first = [self.run.incident.alarm_name] if self.run and self.run.incident else []
+        return [*first, *(a for a in sorted(self.item.get("also_alarms", [])) if a not in first)]
+
+    @property
     def plan(self) -> Plan | None:
         """The plan, once prepared."""
         return self.prepared.plan if self.prepared else None
@@ -211,6 +217,16 @@ class RunTable:
             UpdateExpression="ADD used :less",
             ConditionExpression="used > :none",
             ExpressionAttributeValues=to_item({":less": -1, ":none": 0}),
+        )
+
+    def add_alarm(self, run_id: str, alarm_name: str) -> None:
+        """Note on a run that another alarm has the same cause."""
+        self.change(
+            "update_item",
+            Key={"pk": {"S": f"RUN#{run_id}"}},
+            UpdateExpression="ADD also_alarms :name",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues={":name": {"SS": [alarm_name]}},
         )
 
     def listed(self, kind: str) -> list[Item]:

@@ -21,7 +21,7 @@ ALARM_EVENT = "CloudWatch Alarm State Change"
 SWEEP_SOURCE = "remediation.sweep"
 _PERSON_FIELDS = ("target", "parameters", "mode", "reason", "undo")
 # Step Functions' own key in the input of an execution that another execution started.
-_STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 MAX_REASON = 500
 
 
@@ -92,7 +92,11 @@ def _from_alarm(
 
 
 def _from_person(runbook: Runbook, platform: Platform, given: dict[str, Any]) -> RunbookRequest:
-    fields = {k: v for k, v in given.items() if k != _STARTED_BY}
+    fields = {k: v for k, v in given.items() if k != STARTED_BY}
+    parent, started_by = None, given.get(STARTED_BY)
+    if isinstance(started_by, str):
+        # Begin looks whether there is such a run, and whether it asked for this.
+        parent = fields.pop("parent", None)
     unknown = sorted(set(fields) - set(_PERSON_FIELDS))
     if unknown:
         raise InvalidRequestError(
@@ -101,7 +105,7 @@ def _from_person(runbook: Runbook, platform: Platform, given: dict[str, Any]) ->
     reason = fields.get("reason", "")
     if not isinstance(reason, str) or len(reason) > MAX_REASON:
         raise InvalidRequestError(f"reason: must be text of at most {MAX_REASON} characters")
-    mode = _mode(runbook, platform, fields.get("mode"))
+    mode = _mode(runbook, platform, fields.get("mode"), capped=parent is not None)
     undo = fields.get("undo")
     if undo is not None:
         if not isinstance(undo, str) or "target" in fields or "parameters" in fields:
@@ -115,14 +119,17 @@ def _from_person(runbook: Runbook, platform: Platform, given: dict[str, Any]) ->
         target=target,
         parameters=_parameters(runbook, platform, fields.get("parameters", {})),
         mode=mode,
-        trigger=Trigger.PERSON,
-        requested_by="person",
+        trigger=Trigger.PERSON if parent is None else Trigger.PARENT,
+        requested_by="person" if parent is None else f"run {parent}",
         reason=reason,
         undo=undo,
+        parent=parent,
+        parent_execution_arn=started_by if parent is not None else None,
     )
 
 
-def _mode(runbook: Runbook, platform: Platform, wanted: Any) -> Mode:
+def _mode(runbook: Runbook, platform: Platform, wanted: Any, *, capped: bool) -> Mode:
+    """The mode asked for; a run that asks for more than the ceiling gets the ceiling."""
     ceiling = runbook.ceiling(platform)
     if wanted is None:
         return ceiling
@@ -130,6 +137,8 @@ def _mode(runbook: Runbook, platform: Platform, wanted: Any) -> Mode:
     if wanted not in [m.value for m in Mode]:
         raise InvalidRequestError(f"mode: {wanted!r} is not one of {', '.join(accepted)}")
     mode = Mode(wanted)
+    if capped:
+        return min(mode, ceiling, key=lambda m: m.rank)
     if mode.rank > ceiling.rank:
         own = f"runbooks.{runbook.name}.mode"
         key = "mode" if ceiling is platform.mode else own

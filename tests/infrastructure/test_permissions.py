@@ -236,7 +236,20 @@ def subject(resource):
     return found[1] if found else resource
 
 
-def needs(state, product):
+def following(child):
+    """What it takes to start a machine, to learn of its end, and to stop it."""
+    executions = f"{ARN}:states:{ACCOUNT}:execution:remediation-{child}:*"
+    return {
+        ("states:StartExecution", f"{ARN}:states:{ACCOUNT}:stateMachine:remediation-{child}"),
+        ("states:DescribeExecution", executions),
+        ("states:StopExecution", executions),
+        ("events:DescribeRule", SYNC_RULE),
+        ("events:PutRule", SYNC_RULE),
+        ("events:PutTargets", SYNC_RULE),
+    }
+
+
+def needs(state, product, children):
     """Pairs of action and logical id that a Task's integration needs from the machine's role."""
     resource = state["Resource"].removeprefix("arn:aws:states:::").removeprefix("aws-sdk:")
     service, call = resource.removesuffix(".waitForTaskToken").split(":")[:2]
@@ -254,24 +267,25 @@ def needs(state, product):
     if service == "dynamodb":
         table = logical_id(arguments["TableName"])
         return {(f"dynamodb:{call[0].upper()}{call[1:]}", table)}
-    if (service, call) == ("states", "startExecution"):
-        child = logical_id(arguments["StateMachineArn"])
-        found = {("states:StartExecution", child)}
-        if ".sync" in resource:
-            found |= {("states:DescribeExecution", child), ("states:StopExecution", child)}
-            found |= {(f"events:{c}", SYNC_RULE) for c in ("PutTargets", "PutRule", "DescribeRule")}
-        return found
+    if (service, call) == ("states", "startExecution.sync"):
+        return set().union(*(following(child) for child in children))
     raise AssertionError(f"{state['Resource']}: say here what it needs")
 
 
 def test_a_machine_may_do_exactly_what_its_definition_names(product):
     machines = product.of_type("AWS::StepFunctions::StateMachine")
+    children = {
+        f"remediation-{entry.runbook.kebab}": [
+            child.replace("_", "-") for child in entry.runbook.children
+        ]
+        for entry in product.entries
+    }
     for machine in machines.values():
         asl = definition(machine)
         wanted = set()
         for _, state in every_state(asl):
             if state["Type"] == "Task":
-                wanted |= needs(state, product)
+                wanted |= needs(state, product, children.get(machine["StateMachineName"], []))
         allowed = product.allowed(logical_id(machine["RoleArn"]))
         granted = {(action, subject(resource)) for action, resource in allowed if resource != "*"}
 

@@ -11,6 +11,7 @@ from lambdas.remediation import changes
 from lambdas.remediation.alarms import AlarmSpec
 from lambdas.remediation.contracts import (
     Change,
+    ChildRequest,
     Decision,
     Mode,
     Plan,
@@ -69,6 +70,7 @@ RUNBOOK = Runbook(
     parameters=DialParameters,
     example={"max_position": 7},
     triggers=(DialAlarms(),),
+    children=("stuck_dial",),
     limits=DialLimits(cool_down_seconds=900, breaker_failures=2, max_changes_per_hour=2),
     mode=Mode.ACT,
     source="none",
@@ -89,6 +91,7 @@ class Script:
     """What the steps of one test find."""
 
     decision: Decision = Decision.CHANGE
+    child: ChildRequest | None = None
     prepare_error: Exception | None = None
     undo_obstacle: Exception | None = None
     verification: Verification = field(default_factory=passed)
@@ -146,6 +149,11 @@ PLAN = Plan(
 )
 
 
+CHILD = ChildRequest(
+    runbook="stuck_dial", target={"table_name": "ChatSession-prod"}, reason="asked by a test"
+)
+
+
 @step(Role.OBSERVE, calls=["dynamodb:DescribeDial"])
 def prepare(run: Run, dials: Dials) -> Prepared:
     """Plan to turn both dials to five."""
@@ -154,7 +162,15 @@ def prepare(run: Run, dials: Dials) -> Prepared:
     if dials.script.decision is Decision.HAND_OVER:
         plan = Plan(decision=Decision.HAND_OVER, reason="The dials turn, the fault is elsewhere.")
         return Prepared(snapshot={}, plan=plan)
-    return Prepared(snapshot=dict(dials.positions), plan=PLAN)
+    if dials.script.decision is Decision.DELEGATE:
+        plan = Plan(
+            decision=Decision.DELEGATE,
+            reason="The fault is a dial of ChatSession-prod.",
+            child=CHILD,
+        )
+        return Prepared(snapshot={}, plan=plan)
+    plan = dataclasses.replace(PLAN, child=dials.script.child)
+    return Prepared(snapshot=dict(dials.positions), plan=plan)
 
 
 @step(Role.CHANGE, calls=["dynamodb:TurnDial"], raises=[ResourceBusyError])

@@ -72,6 +72,16 @@ class Execution:
         self._state("Claim", Role.OBSERVE)
         return self
 
+    def child(self) -> "Execution":
+        """`Begin` of the execution that `RunChild` starts."""
+        start = self.plan["child"]
+        return Execution(start["name"]).begin(start["input"])
+
+    def read_child(self, attempt: int = 1, attempts: int = 5) -> "Execution":
+        look = {"attempt": attempt, "attempts": attempts}
+        self.variables["company"] = self._state("ReadChild", Role.OBSERVE, **look)
+        return self
+
     def turn(self) -> "Execution":
         return self._changing("Turn", "change")
 

@@ -28,6 +28,8 @@ from tests.remediation import dial
 
 LOCK = f"TARGET#{dial.ARN}"
 PAIR = f"PAIR#stuck_dial#{dial.ARN}"
+# No run is open; the last one is remembered for whoever comes in its cool-down.
+FREE = {"pk": PAIR, "last_run": "stuck-dial:run-1"}
 QUARANTINE = f"QUARANTINE#{dial.ARN}"
 BREAKER = "BREAKER#stuck_dial"
 RECORD = "RUN#stuck-dial:run-1"
@@ -172,7 +174,7 @@ def test_cool_down_starts_when_the_fix_is_verified(execution, run_table, clock):
     one.verify()
     clock.advance(seconds=300)
     one.watch_hold().finish()
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN + 60}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN + 60}
 
 
 def test_run_in_its_hold_watch_still_owns_the_symptom(execution, clock):
@@ -180,7 +182,7 @@ def test_run_in_its_hold_watch_still_owns_the_symptom(execution, clock):
     clock.advance(seconds=901)
     with pytest.raises(DuplicateRunError) as refusal:
         execution("run-2").begin(ACT)
-    assert refusal.value.run_id == "stuck-dial:run-1"
+    assert refusal.value.held_by == "stuck-dial:run-1"
 
 
 def test_runbook_may_act_again_after_its_cool_down(execution, clock):
@@ -290,7 +292,7 @@ def test_run_that_nobody_approved_is_proposed_and_lets_go(execution, run_table, 
     result = one.finish()
     assert (outcome(result), result["green"]) == ("proposed", True)
     assert result["answer"]["reason"] == "not approved in time; nothing was changed"
-    assert run_table.get(PAIR) == {"pk": PAIR}
+    assert run_table.get(PAIR) == FREE
     assert [m.attributes["severity"] for m in inbox.messages] == ["page", "note"]
 
 
@@ -373,7 +375,7 @@ def test_kill_switch_before_the_change_ends_refused_and_frees_the_target(executi
         one.turn()
     assert outcome(one.finish()) == "refused"
     assert "owner" not in run_table.get(LOCK)
-    assert run_table.get(PAIR) == {"pk": PAIR}
+    assert run_table.get(PAIR) == FREE
 
 
 def test_prerequisite_that_is_missing_ends_refused(execution, script, run_table, inbox):
@@ -432,7 +434,7 @@ def test_run_that_handed_over_cools_down_and_lets_go(execution, script, run_tabl
     script.decision = Decision.HAND_OVER
     execution("run-1").started().finish()
     assert "owner" not in run_table.get(LOCK)
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
     assert run_table.get(BREAKER) == {}
 
 
@@ -481,7 +483,7 @@ def test_lost_result_of_begin_is_handed_over_and_frees_the_target(execution, run
         "Begin failed: States.Timeout: ",
     )
     assert "owner" not in run_table.get(LOCK)
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
     assert inbox.messages[0].attributes["severity"] == "page"
 
 
@@ -524,7 +526,7 @@ def test_ineffective_run_counts_cools_down_lets_go_and_is_lent_out(execution, sc
     script.verification = dial.failed()
     execution("run-1", dial.KEEPS_CHANGE).started().turn().verify().finish()
     assert run_table.get(BREAKER) == {"pk": BREAKER, "failures": 1}
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
     assert "owner" not in run_table.get(LOCK)
     assert [item["pk"] for item in run_table.listed("mitigated")] == [RECORD]
 
@@ -563,7 +565,7 @@ def test_rolled_back_run_leaves_everything_as_before(execution, script, run_tabl
     rolled_back(execution("run-1"), script)
     assert dial.Dials.positions == {"read": 1, "write": 1}
     assert "owner" not in run_table.get(LOCK)
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
     assert run_table.get(BREAKER) == {"pk": BREAKER, "failures": 1}
     assert run_table.listed("mitigated") == []
     assert inbox.messages[0].subject == (
@@ -717,7 +719,7 @@ def test_undo_starts_no_cool_down_and_frees_the_target(execution, run_table, clo
     execution("run-1").started().turn().verify().finish()
     clock.advance(seconds=100)
     execution("run-2").started({"undo": "stuck-dial:run-1"}).undo().verify().finish()
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
     assert "owner" not in run_table.get(LOCK)
 
 
@@ -852,7 +854,7 @@ def test_abort_before_the_change_frees_the_target(execution, run_table, inbox):
         None,
     )
     assert "owner" not in run_table.get(LOCK)
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
     assert inbox.messages[0].subject == "[page] ChatMessage-prod: needs you (Stuck dial)"
 
 
@@ -975,7 +977,7 @@ def test_closing_twice_tells_once(execution, inbox):
 def test_abort_while_a_person_is_asked_changes_nothing(execution, run_table):
     execution("run-1").started(PROPOSE).ask().ends_by_itself()
     assert closed(run_table)["reason"] == "the execution ended ABORTED; nothing was changed"
-    assert run_table.get(PAIR) == {"pk": PAIR}
+    assert run_table.get(PAIR) == FREE
 
 
 def test_abort_during_the_hold_watch_lets_the_change_stand(execution, run_table, clock):
@@ -985,7 +987,7 @@ def test_abort_during_the_hold_watch_lets_the_change_stand(execution, run_table,
     assert closed(run_table)["reason"] == (
         "the execution ended ABORTED; the change stands, unverified"
     )
-    assert run_table.get(PAIR) == {"pk": PAIR, "cool_down_until": COOLED_DOWN}
+    assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
 
 
 def test_event_of_step_functions_closes_the_run(execution, run_table):

@@ -108,7 +108,12 @@ def test_act_takes_lock_pair_and_budgets(guard, run_table):
     assert guard().begin(make()) == make()
     assert keys(run_table) == [BUDGET, PLATFORM_BUDGET, PAIR, "RUN#dial:1", LOCK]
     assert run_table.get(LOCK) == {"pk": LOCK, "owner": "dial:1", "lease_until": epoch(LEASE)}
-    assert run_table.get(PAIR) == {"pk": PAIR, "open_run": "dial:1", "open_until": epoch(LEASE)}
+    assert run_table.get(PAIR) == {
+        "pk": PAIR,
+        "open_run": "dial:1",
+        "last_run": "dial:1",
+        "open_until": epoch(LEASE),
+    }
     assert run_table.get(BUDGET)["used"] == 1
     assert run_table.get(PLATFORM_BUDGET)["used"] == 1
 
@@ -183,7 +188,7 @@ def test_open_run_of_the_runbook_makes_the_next_a_duplicate(guard):
     with pytest.raises(DuplicateRunError) as refusal:
         guard().begin(make("2"))
     assert str(refusal.value) == f"run dial:1 already looks after {ARN}"
-    assert refusal.value.run_id == "dial:1"
+    assert refusal.value.held_by == "dial:1"
 
 
 def test_cool_down_refuses_until_it_ends(guard, run_table):
@@ -254,7 +259,7 @@ def test_event_is_taken_once(guard):
     with pytest.raises(DuplicateRunError) as refusal:
         guard().begin(again)
     assert str(refusal.value) == "event event-1 was already taken by run dial:1"
-    assert refusal.value.run_id == "dial:1"
+    assert refusal.value.held_by == "dial:1"
 
 
 @pytest.mark.parametrize("older", [timedelta(0), timedelta(milliseconds=1), timedelta(hours=1)])
@@ -263,7 +268,7 @@ def test_state_change_no_newer_than_the_last_one_is_a_duplicate(guard, older):
     with pytest.raises(DuplicateRunError) as refusal:
         guard().begin(alarmed("2", "event-2", NOW - older))
     assert "a newer state change of orders-throttled than" in str(refusal.value)
-    assert refusal.value.run_id == "dial:1"
+    assert refusal.value.held_by == "dial:1"
 
 
 def test_newer_state_change_is_taken(guard):
@@ -464,7 +469,7 @@ def test_one_of_two_runs_at_once_is_let_in(guard, run_table):
         thread.join(10)
     (winner,) = [r for r in results.values() if isinstance(r, Run)]
     (loser,) = [r for r in results.values() if isinstance(r, DuplicateRunError)]
-    assert loser.run_id == winner.id
+    assert loser.held_by == winner.id
     assert run_table.get(LOCK)["owner"] == winner.id
     assert run_table.get(BUDGET)["used"] == 1
 

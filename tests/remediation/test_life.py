@@ -90,7 +90,7 @@ def test_same_event_started_twice_is_a_duplicate(execution):
     execution("run-1").begin(read_event("alarm_metric_math"))
     with pytest.raises(DuplicateRunError) as refusal:
         execution("run-2").begin(read_event("alarm_metric_math"))
-    assert refusal.value.run_id == "stuck-dial:run-1"
+    assert refusal.value.held_by == "stuck-dial:run-1"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_refused_input_leaves_a_record_with_the_reason(execution, run_table, giv
     assert record.refusal == {
         "error": error.__name__,
         "message": str(refusal.value),
-        "duplicate_of": None,
+        "held_by": None,
     }
 
 
@@ -169,6 +169,7 @@ def test_prepare_answers_with_the_plan_in_short(execution):
         "decision": "change",
         "reason": "Both dials are stuck at 1.",
         "calls": 2,
+        "child": None,
     }
 
 

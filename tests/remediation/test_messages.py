@@ -32,6 +32,7 @@ from lambdas.remediation.messages import (
     target_name,
     value_lines,
 )
+from lambdas.remediation.records import Record
 from tests.remediation import dial
 
 NOW = datetime(2026, 3, 2, 12, 10, tzinfo=UTC)
@@ -92,9 +93,10 @@ def answered(outcome: str, **fields: Any) -> dict[str, Any]:
 
 
 def closing(outcome: str, *, severity: str = "page", run: Run | None = None, **fields: Any):
+    record = Record(run_id="stuck-dial:run-1", item={}, run=run, prepared=None) if run else None
     return closing_message(
         dial.RUNBOOK,
-        run,
+        record,
         answered(outcome, **fields),
         severity=severity,
         execution_arn=EXECUTION,
