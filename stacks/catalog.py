@@ -67,6 +67,21 @@ def discover(root: Path = ROOT) -> tuple[CatalogEntry, ...]:
     return tuple(_entry(name, root) for name in sorted(folders))
 
 
+def check_children(entries: tuple[CatalogEntry, ...]) -> None:
+    """Refuse a runbook that starts one that is not there.
+
+    Raises
+    ------
+    CatalogError
+        Names the runbook and the child.
+    """
+    names = {entry.runbook.name for entry in entries}
+    for entry in entries:
+        for child in entry.runbook.children:
+            if child not in names:
+                raise CatalogError(f"runbook {entry.runbook.name}: there is no child {child}")
+
+
 def _names(folder: Path, complete: Any) -> set[str]:
     return {p.name for p in folder.iterdir() if p.is_dir() and complete(p)}
 

@@ -19,6 +19,10 @@ from lambdas.remediation.platform import Platform
 from lambdas.remediation.runbook import Runbook
 from stacks.catalog import CatalogEntry
 
+# PutCompositeAlarm: children of one alarm, and characters of its rule.
+MAX_CHILDREN = 100
+MAX_RULE_CHARACTERS = 10_240
+
 
 class Detection(Construct):
     """Every alarm that starts a runbook. Each also goes to the operators by itself.
@@ -27,6 +31,8 @@ class Detection(Construct):
     ----------
     alarms
         Alarm by name.
+    outage
+        The composite alarm of a complete outage; None without an API, or with nothing behind it.
     """
 
     def __init__(
@@ -50,6 +56,48 @@ class Detection(Construct):
                     # Broken code of ours must not mute an incident: the alarm reports itself too.
                     alarm.add_alarm_action(action)
                     self.alarms[spec.name] = alarm
+        self.outage = self._outage(entries, platform, prefix)
+        if self.outage:
+            self.outage.add_alarm_action(action)
+
+    def _outage(
+        self, entries: tuple[CatalogEntry, ...], platform: Platform, prefix: str
+    ) -> cloudwatch.CompositeAlarm | None:
+        """Every API answers with errors, and something behind them is red too."""
+        triggers = [t for entry in entries for t in entry.runbook.triggers]
+
+        def named(*kinds: type[Alarm]) -> list[str]:
+            found = [t for kind in kinds for t in triggers if isinstance(t, kind)]
+            return [a.name for t in found for a in t.alarms(platform, prefix)]
+
+        fronts = named(ApiErrorRateAlarm)
+        # One of many tables fewer makes no outage; a rule that is too long is no alarm at all.
+        behind = named(FunctionErrorRateAlarm, TableThrottleAlarm)
+        behind = behind[: max(0, MAX_CHILDREN - len(fronts))]
+        while behind and len(outage_rule(fronts, behind)) > MAX_RULE_CHARACTERS:
+            behind.pop()
+        if not fronts or not behind:
+            return None
+        outage = cloudwatch.CompositeAlarm(
+            self,
+            "Outage",
+            composite_alarm_name=f"{prefix}-outage",
+            alarm_description=(
+                "Every API answers with errors and something behind them is red: "
+                "see docs/operate.md, Outage"
+            ),
+            alarm_rule=cloudwatch.AlarmRule.from_string(outage_rule(fronts, behind)),
+        )
+        for name in (*fronts, *behind):
+            outage.node.add_dependency(self.alarms[name])
+        return outage
+
+
+def outage_rule(fronts: list[str], behind: list[str]) -> str:
+    """Rule of the composite alarm: all of the one, any of the other."""
+    every = " AND ".join(f'ALARM("{name}")' for name in fronts)
+    some = " OR ".join(f'ALARM("{name}")' for name in behind)
+    return f"{every} AND ({some})"
 
 
 def table_throttle_alarm(

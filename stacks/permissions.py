@@ -19,6 +19,7 @@ WITHOUT_RESOURCE = {
     "application-autoscaling:DescribeScalableTargets": "has no resource types",
     "cloudwatch:DescribeAlarms": "one call asks for many alarms: IAM grants that on * only",
     "cloudwatch:GetMetricData": "has no resource types",
+    "dynamodb:ListBackups": "has no resource types",
 }
 
 

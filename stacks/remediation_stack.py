@@ -4,7 +4,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from stacks.bundling import functions_code
-from stacks.catalog import CatalogEntry
+from stacks.catalog import CatalogEntry, check_children
 from stacks.config import PlatformConfig
 from stacks.core import Core
 from stacks.detection import Detection
@@ -39,6 +39,7 @@ class RemediationStack(cdk.Stack):
         super().__init__(
             scope, construct_id, description="Self-remediation: alarms start guarded runbooks"
         )
+        check_children(entries)
         config.check_alarm_names(prefix)
         for i, warning in enumerate(config.warnings):
             cdk.Annotations.of(self).add_warning_v2(f"platform-file-{i}", warning)

@@ -89,6 +89,15 @@ def apply(
     return Change(calls=results, applied_at=clock())
 
 
+def undoable(calls: Sequence[PlannedCall]) -> list[PlannedCall]:
+    """The calls that an undo is about: those that can be taken back, where there are any.
+
+    What cannot be taken back beside them follows from them (old backups, pruned once the new one
+    is proven), and must not keep a person from taking back the rest.
+    """
+    return [c for c in calls if c.reversible] or list(calls)
+
+
 def restore(
     calls: Sequence[PlannedCall], resources: Sequence[Resource], clock: Callable[[], datetime]
 ) -> Change:
@@ -100,7 +109,7 @@ def restore(
         A resource is neither as the run left it nor as it was, or AWS refuses the way back.
     """
     results = []
-    for call in reversed(calls):
+    for call in reversed(undoable(calls)):
         inverse = call.inverse()
         where = position(inverse, resources)
         if where is Position.AFTER:

@@ -166,6 +166,7 @@ class Run(Frozen):
     incident: Incident | None = None
     parent: str | None = None
     under_lock_of: str | None = None
+    harmless: bool = False
 
     @property
     def lock_owner(self) -> str:

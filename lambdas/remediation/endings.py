@@ -318,12 +318,11 @@ class Ending:
         if record is None or not record.claimed or plan is None:
             return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{ended}; nothing was changed"), []
         made = self._standing()
-        untouched = sum(
-            changes.position(c, self.resources) is changes.Position.BEFORE for c in plan.calls
-        )
-        if untouched == len(plan.calls):
+        where = [changes.position(c, self.resources) for c in plan.calls]
+        if set(where) == {changes.Position.BEFORE}:
             return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{ended}; nothing was changed"), []
-        if len(made) == len(plan.calls):
+        main = changes.undoable(plan.calls)
+        if all(changes.position(c, self.resources) is changes.Position.AFTER for c in main):
             reason = f"{ended}; the change stands, unverified"
             return Outcome(name=OutcomeName.HANDED_OVER, reason=reason), made
         reason = f"{ended} half way; the target is neither as before nor as planned"
@@ -425,7 +424,8 @@ class Ending:
             "expires_at": epoch(self.now) + RECORD_SECONDS,
         }
         remove = ["approval_token", "changing_since"]
-        if self.run is not None and answer["undo"] and answer["changes"]:
+        stands = bool(answer["undo"] and answer["changes"])
+        if self.run is not None and stands and not self.run.harmless:
             # A change that stands is a lease: the sweep finds it in the open index when it is due.
             lease = self.run.limits["mitigation_lease_seconds"]
             values |= {

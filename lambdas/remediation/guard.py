@@ -267,7 +267,8 @@ class Guard:
         ]
         if run.kind is Kind.UNDO:
             return conditions
-        own, everybody = budgets(run, self._hour)
+        maxima = (run.limits["max_changes_per_hour"], self.max_platform_changes_per_hour)
+        keys = (f"runbooks.{run.runbook}.limits.max_changes_per_hour", "max_changes_per_hour")
         return [
             *conditions,
             _Condition(
@@ -281,15 +282,9 @@ class Guard:
                     f"{iso(moment(old.get('open_until', 0)))}"
                 ),
             ),
-            self._budget(
-                own,
-                run.limits["max_changes_per_hour"],
-                f"runbooks.{run.runbook}.limits.max_changes_per_hour",
-            ),
-            self._budget(
-                everybody,
-                self.max_platform_changes_per_hour,
-                "max_changes_per_hour",
+            *(
+                self._budget(pk, maximum, key)
+                for pk, maximum, key in zip(budgets(run, self._hour), maxima, keys, strict=False)
             ),
         ]
 
@@ -382,9 +377,10 @@ class Guard:
             raise RuntimeError(f"the run table refused the transaction: {sorted(unknown)}")
 
 
-def budgets(run: Run, hour: int) -> tuple[str, str]:
+def budgets(run: Run, hour: int) -> tuple[str, ...]:
     """Items that count the changes of a clock hour: of this runbook on the target, and of all."""
-    return f"BUDGET#{run.runbook}#{run.target_arn}#{hour}", f"BUDGET#platform#{hour}"
+    own, everybody = f"BUDGET#{run.runbook}#{run.target_arn}#{hour}", f"BUDGET#platform#{hour}"
+    return (own,) if run.harmless else (own, everybody)
 
 
 def refund(table: RunTable, record: Record) -> None:

@@ -189,6 +189,7 @@ class Life:
             incident=request.incident,
             parent=request.parent,
             under_lock_of=parent.id if parent and parent.target_arn == target_arn else None,
+            harmless=self.runbook.harmless,
         )
 
     def _parent(self, request: RunbookRequest) -> Run | None:
@@ -361,7 +362,7 @@ class Life:
         if undone is None or undone.prepared is None:
             raise PrerequisiteNotMetError(f"undo: run {run.undoes} left no plan")
         calls = []
-        for call in reversed(undone.prepared.plan.calls):
+        for call in reversed(changes.undoable(undone.prepared.plan.calls)):
             where = changes.position(call, self._resources())
             if where is changes.Position.ELSEWHERE:
                 now = changes.resource_for(call, self._resources()).present(call)

@@ -81,6 +81,9 @@ class Runbook:
         Switches of the platform file for this runbook: name to default.
     mode
         Ceiling after a first deploy.
+    harmless
+        Whether it changes nothing in its target: it takes no share of the platform's budget, and
+        what it leaves is not lent out.
     keeps_ledger
         Whether the releases of its targets are noted every few minutes; its step
         `current_releases` reads them.
@@ -107,6 +110,7 @@ class Runbook:
     options: dict[str, bool] = field(default_factory=dict)
     mode: Mode = Mode.PROPOSE
     reversible: bool = True
+    harmless: bool = False
     keeps_ledger: bool = False
     schedulable: bool = False
     keep_when_ineffective: bool = False

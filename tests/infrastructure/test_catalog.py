@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from lambdas.runbooks.dynamodb_throttling.runbook import RUNBOOK
-from stacks.catalog import CatalogError, discover
+from stacks.catalog import CatalogError, check_children, discover
 
 PLACES = {
     "declaration": "lambdas/runbooks/dynamodb_throttling/runbook.py",
@@ -31,6 +31,12 @@ def repository(tmp_path):
     for machine in ("envelope", "approve"):
         (tmp_path / f"statemachines/{machine}.asl.json").write_text("{}")
     return tmp_path
+
+
+def test_a_child_that_is_not_there_stops_the_synth():
+    (throttling,) = [e for e in discover() if e.runbook.name == "dynamodb_throttling"]
+    with pytest.raises(CatalogError, match="there is no child back_up_dynamodb_table"):
+        check_children((throttling,))
 
 
 def test_finds_the_whole_runbook(repository):

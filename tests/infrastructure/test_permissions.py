@@ -447,6 +447,9 @@ PARTLY_OPEN = {
     f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-": (
         "the names hold a kind and a time that only DynamoDB knows"
     ),
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/backup/": "DynamoDB makes up the id",
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/backup/": "DynamoDB makes up the id",
+    f"{ARN}:states:{ACCOUNT}:execution:remediation-": "its child: the machine is named",
     f"{ARN}:states:{ACCOUNT}:execution:<": "an execution's name is not known before it starts",
 }
 ANY_CALL = {"kms:GenerateDataKey*": "the data-key calls, on one key"}

@@ -656,6 +656,12 @@ def test_claim_of_a_closed_run_is_not_admitted(guard, run_table, approved):
         guard().claim(approved)
 
 
+def test_harmless_run_takes_no_share_of_the_platforms_budget(guard, run_table):
+    guard().begin(dataclasses.replace(make(), harmless=True))
+    assert run_table.get(BUDGET)["used"] == 1
+    assert run_table.get(PLATFORM_BUDGET) == {}
+
+
 # --- maintenance windows ---
 
 

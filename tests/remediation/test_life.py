@@ -585,7 +585,8 @@ def test_undo_of_a_run_that_was_rolled_back_is_refused(execution):
 def test_undo_of_an_irreversible_call_is_refused(execution, run_table):
     verified(execution("run-1"))
     plan = json.loads(run_table.get("RUN#stuck-dial:run-1")["plan"])
-    plan["calls"][0]["reversible"] = False
+    for call in plan["calls"]:
+        call["reversible"] = False
     run_table.update("RUN#stuck-dial:run-1", values={"plan": plan})
     one = execution("run-2").begin(UNDO)
     with pytest.raises(PrerequisiteNotMetError) as refusal:
@@ -593,6 +594,15 @@ def test_undo_of_an_irreversible_call_is_refused(execution, run_table):
     assert str(refusal.value) == (
         "undo: dynamodb:TurnDial of run stuck-dial:run-1 cannot be taken back"
     )
+
+
+def test_undo_takes_back_what_it_can_and_leaves_what_followed_from_it(execution, run_table):
+    verified(execution("run-1"))
+    plan = json.loads(run_table.get("RUN#stuck-dial:run-1")["plan"])
+    plan["calls"][1]["reversible"] = False
+    run_table.update("RUN#stuck-dial:run-1", values={"plan": plan})
+    execution("run-2").begin(UNDO).prepare().undo()
+    assert dial.Dials.positions == {"read": 1, "write": 5}
 
 
 def test_undo_asks_the_runbook_whether_it_is_safe_now(execution, script):

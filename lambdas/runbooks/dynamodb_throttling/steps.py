@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from lambdas.remediation import changes
 from lambdas.remediation.contracts import (
     Change,
+    ChildRequest,
+    Decision,
     Json,
     Kind,
     Plan,
@@ -96,6 +98,11 @@ def prepare(
     if plan.evidence["cause"] == Cause.KEY_RANGE:
         keys = _hot_keys(run, plan, tables, metrics, now)
         plan = dataclasses.replace(plan, evidence={**plan.evidence, **keys})
+    if plan.decision is Decision.CHANGE and run.options.get("back_up_first"):
+        backup = ChildRequest(
+            runbook="back_up_dynamodb_table", target=run.target, reason=f"before run {run.id}"
+        )
+        plan = dataclasses.replace(plan, child=backup)
     return Prepared(
         snapshot={"table": encode(table), "scalable_targets": encode(list(scaled))}, plan=plan
     )

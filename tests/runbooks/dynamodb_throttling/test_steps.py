@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from lambdas.remediation.contracts import (
     Change,
+    ChildRequest,
     Decision,
     Execution,
     Kind,
@@ -333,6 +334,24 @@ class TestPrepare:
         plan = aws.prepare(allowed).plan
 
         assert plan.calls[0].after["BillingMode"] == "PAY_PER_REQUEST"
+
+    def test_a_backup_goes_before_the_change_where_it_is_configured(self, aws, run):
+        aws.throttle(NOON - 2 * MINUTE, 12)
+
+        plan = aws.prepare(dataclasses.replace(run, options={"back_up_first": True})).plan
+
+        assert plan.child == ChildRequest(
+            runbook="back_up_dynamodb_table",
+            target={"table_name": "orders"},
+            reason=f"before run {run.id}",
+        )
+
+    def test_no_backup_is_taken_where_nothing_is_changed(self, aws, run):
+        aws.throttle(NOON - 2 * MINUTE, 12)
+        limits = {**run.limits, "max_capacity_units": 5}
+        asked = dataclasses.replace(run, limits=limits, options={"back_up_first": True})
+
+        assert aws.prepare(asked).plan.child is None
 
     @pytest.mark.parametrize(
         ("status", "expected"),
