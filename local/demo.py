@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from local.incidents.catalog import INCIDENTS
-from local.incidents.incident import Incident
-from local.toolkit.console import Console
+from local.incidents.incident import Incident, IncidentError
+from local.toolkit.console import WIDTH, Console
 from local.toolkit.deployment import SETUP_ERRORS, LocalStack, local_stack
-from local.toolkit.follow import FollowedExecution, Follower, FollowError
+from local.toolkit.follow import FollowedExecution, Follower, FollowError, acted, short_name
 from local.toolkit.inbox import Notification, OperatorInbox
 from local.toolkit.interrupts import interrupt_on_signals
 from local.toolkit.milestones import NOT_REACHED, Milestones, milestones
+from local.toolkit.timeline import Event, drawn, events
 from local.toolkit.workspace import REPOSITORY
 
 _ALARM_SECONDS = 120.0
@@ -71,40 +72,52 @@ def main() -> int:
 
 def _heal(console: Console, stack: LocalStack, inbox: OperatorInbox, incident: Incident) -> Row:
     console.paragraph(incident.story)
-    before = incident.values()
-    _values(console, "Before", before)
-    since = datetime.now(UTC)
     alarm: datetime | None = None
+    since = datetime.now(UTC)
     try:
         with incident:
+            console.line()
+            incident.prepare(console.step)
+            before = incident.values()
+            _values(console, "Before", before)
+            since = datetime.now(UTC)
+            incident.start()
             alarm = _await_alarm(console, stack, incident)
             console.line()
-            console.line("  What the state machine does (seconds since the incident began)")
+            console.line("  What the state machines do (seconds since the incident began)")
             follower = Follower(
                 console,
                 stack.client("stepfunctions"),
-                machine_arn=stack.machines[incident.machine_name()],
+                machines=_machines(stack, incident),
                 since=since,
             )
             executions = follower.follow(within_seconds=_RUN_SECONDS)
             healed = _report(console, incident, executions, before) and _await_green(
                 console, stack, incident
             )
-    except (NoAlarmError, FollowError) as error:
+    except (NoAlarmError, FollowError, IncidentError) as error:
         console.paragraph(f"Not healed: {error}", style="red")
         return Row(
             incident=incident.name, since=since, alarm=alarm, outcome=str(error), healed=False
         )
-    acted = _acted(executions)
-    told = _notification(console, inbox, acted)
+    told = _notification(console, inbox, executions)
+    _picture(console, incident, executions, since)
+    run = acted(executions)
     return Row(
         incident=incident.name,
         since=since,
-        alarm=alarm,
-        times=milestones(acted.visits, _own_states(incident)),
-        outcome=acted.outcome,
+        alarm=run.alarm_at or alarm,
+        times=milestones(run.visits, _own_states(run.machine)),
+        outcome=_outcomes(executions),
         healed=healed and told is not None,
     )
+
+
+def _machines(stack: LocalStack, incident: Incident) -> dict[str, str]:
+    missing = [name for name in incident.machine_names() if name not in stack.machines]
+    if missing:
+        raise IncidentError(f"there is no state machine {', '.join(missing)}")
+    return {name: stack.machines[name] for name in incident.machine_names()}
 
 
 def _await_alarm(console: Console, stack: LocalStack, incident: Incident) -> datetime:
@@ -148,14 +161,16 @@ def _await_green(console: Console, stack: LocalStack, incident: Incident) -> boo
     return green
 
 
-def _acted(executions: Sequence[FollowedExecution]) -> FollowedExecution:
-    """Return the execution that changed something, else the first."""
-    return next((e for e in executions if e.answer.get("changes")), executions[0])
-
-
-def _own_states(incident: Incident) -> set[str]:
-    path = REPOSITORY / "statemachines" / f"{incident.runbook}.asl.json"
+def _own_states(machine: str) -> set[str]:
+    path = REPOSITORY / "statemachines" / f"{machine.replace('-', '_')}.asl.json"
     return set(json.loads(path.read_text())["States"])
+
+
+def _outcomes(executions: Sequence[FollowedExecution]) -> str:
+    """Say how the run that acted ended, and how many relied on it."""
+    run = acted(executions)
+    joined = sum(e.relies_on == run.run_id for e in executions)
+    return f"{run.outcome} (+{joined})" if joined else run.outcome
 
 
 def _report(
@@ -164,9 +179,47 @@ def _report(
     executions: Sequence[FollowedExecution],
     before: dict[str, str],
 ) -> bool:
-    """Show what the run answered and what the platform says; return whether it is healed."""
-    answer = _acted(executions).answer
+    """Show what the runs answered and what the platform says; return whether it is healed."""
+    run = acted(executions)
+    for execution in executions:
+        _answer(console, execution, named=len(executions) > 1)
+    _values(console, "After", incident.values(), changed_from=before)
+    checks = {
+        "the run's verification passed": _verdict(run) == "passed",
+        "the run saw it hold": run.answer.get("held") is True,
+        **_joined(incident, executions),
+        **{f.statement: f.true for f in incident.findings()},
+        "no execution ended red": all(e.status == "SUCCEEDED" for e in executions),
+    }
+    console.line("  Healed?")
+    for statement, true in checks.items():
+        _check(console, statement, true=true)
+    undo = (run.answer.get("undo") or {}).get("command")
+    if undo:
+        console.line("  To undo it:")
+        console.command(undo, style="dim")
+    return all(checks.values())
+
+
+def _joined(incident: Incident, executions: Sequence[FollowedExecution]) -> dict[str, bool]:
+    """Say whether a run of every other machine that had to start joined the one that acted."""
+    run = acted(executions)
+    others = [m for m in map(short_name, incident.machine_names()) if m != run.machine]
+    return {
+        f"a run of {machine} joined it": any(
+            e.machine == machine and e.relies_on == run.run_id for e in executions
+        )
+        for machine in others
+    }
+
+
+def _answer(console: Console, execution: FollowedExecution, *, named: bool) -> None:
+    """Show one run's answer and what it checked."""
+    answer = execution.answer
     console.line()
+    if named:
+        joined = f", joined {execution.relies_on}" if execution.relies_on else ""
+        console.line(f"  Answer of {execution.run_id}: {execution.outcome}{joined}")
     console.paragraph(str(answer.get("reason") or "no reason given"))
     for check in (answer.get("verification") or {}).get("checks", []):
         _check(
@@ -175,23 +228,22 @@ def _report(
             f"{check['samples']} samples",
             true=check["passed"],
         )
-    _values(console, "After", incident.values(), changed_from=before)
-    verdict = (answer.get("verification") or {}).get("verdict")
-    findings = incident.findings()
-    checks = {
-        "the run's verification passed": verdict == "passed",
-        "the run saw it hold": answer.get("held") is True,
-        **{f.statement: f.true for f in findings},
-        "no execution ended red": all(e.status == "SUCCEEDED" for e in executions),
-    }
-    console.line("  Healed?")
-    for statement, true in checks.items():
-        _check(console, statement, true=true)
-    undo = (answer.get("undo") or {}).get("command")
-    if undo:
-        console.line("  To undo it:")
-        console.command(undo, style="dim")
-    return all(checks.values())
+
+
+def _verdict(run: FollowedExecution) -> str | None:
+    return (run.answer.get("verification") or {}).get("verdict")
+
+
+def _picture(
+    console: Console, incident: Incident, executions: Sequence[FollowedExecution], since: datetime
+) -> None:
+    """Draw what happened."""
+    own_states = {e.machine: _own_states(e.machine) for e in executions}
+    broken = Event(at=since, what="broken", detail=incident.name)
+    console.line()
+    console.line("  What happened (seconds since the incident began)")
+    for line in drawn([broken, *events(executions, own_states)], since=since, width=WIDTH):
+        console.line(line)
 
 
 def _check(console: Console, statement: str, *, true: bool) -> None:
@@ -214,22 +266,24 @@ def _values(
 
 
 def _notification(
-    console: Console, inbox: OperatorInbox, acted: FollowedExecution
+    console: Console, inbox: OperatorInbox, executions: Sequence[FollowedExecution]
 ) -> Notification | None:
-    """Show the message an operator got about the run."""
+    """Show the message an operator got: about the run that acted, and every run that joined it."""
     console.line()
-    run_id = acted.answer.get("run_id")
+    run = acted(executions)
+    together = {e.run_id for e in executions if e is run or e.relies_on == run.run_id}
     with console.step("waiting for the notification on the operator topic"):
         found = next(
             (
                 n
                 for n in inbox.received(within_seconds=_NOTIFICATION_SECONDS)
-                if run_id and run_id in n.text
+                if all(run_id and run_id in n.text for run_id in together)
             ),
             None,
         )
     if found is None:
-        console.line("  no notification about this run arrived", style="red")
+        names = " and ".join(sorted(str(run_id) for run_id in together))
+        console.line(f"  no notification about {names} arrived", style="red")
         return None
     console.line(f"    subject     {found.subject}")
     for name, value in sorted(found.attributes.items()):
@@ -241,17 +295,18 @@ def _notification(
 def _summary(console: Console, rows: Sequence[Row]) -> None:
     console.heading("Summary (seconds since the incident began)")
     titles = ("incident", "alarm", "guard", "change", "verified", "held", "outcome")
-    console.line("  {:<21}{:>8}{:>8}{:>8}{:>10}{:>8}  {}".format(*titles))
+    console.line("  {:<21}{:>7}{:>7}{:>8}{:>10}{:>7}  {}".format(*titles))
     for row in rows:
         times = row.times or NOT_REACHED
         moments = (row.alarm, times.guarded, times.changed, times.verified, times.held)
         cells = [_seconds(row.since, moment) for moment in moments]
         console.line(
-            "  {:<21}{:>8}{:>8}{:>8}{:>10}{:>8}  {}".format(row.incident, *cells, row.outcome),
+            "  {:<21}{:>7}{:>7}{:>8}{:>10}{:>7}  {}".format(row.incident, *cells, row.outcome),
             style="green" if row.healed else "red",
         )
     healed = sum(row.healed for row in rows)
     console.line()
+    console.line("  (+n): runs of other alarms of the same cause, which joined it", style="dim")
     console.line(
         f"  {healed} of {len(INCIDENTS)} incidents healed",
         style="green" if healed == len(INCIDENTS) else "red",

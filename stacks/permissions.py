@@ -136,6 +136,11 @@ def _functions(platform: Platform) -> Statement:
     )
 
 
+def _smoke_tested_functions(platform: Platform) -> Statement:
+    tested = [f for f in platform.functions if f.smoke_event is not None and f.alias]
+    return _on([_arn("lambda", f"function:{f.function_name}:{f.alias}") for f in tested])
+
+
 def _log_groups(platform: Platform) -> Statement:
     return _on(
         [_arn("logs", f"log-group:{f.logs}:*") for f in platform.functions],
@@ -176,6 +181,7 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:CreateBackup": _tables,
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
+    "lambda:InvokeFunction": _smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {

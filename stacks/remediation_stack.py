@@ -37,7 +37,11 @@ class RemediationStack(cdk.Stack):
         prefix: str,
     ) -> None:
         super().__init__(
-            scope, construct_id, description="Self-remediation: alarms start guarded runbooks"
+            scope,
+            construct_id,
+            description="Self-remediation: alarms start guarded runbooks",
+            # A quarter of a large template is spaces, and CloudFormation counts them.
+            suppress_template_indentation=True,
         )
         check_children(entries)
         config.check_alarm_names(prefix)

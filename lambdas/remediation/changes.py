@@ -66,17 +66,23 @@ def apply(
     ConcurrentChangeError
         A resource is neither as planned nor as wanted: someone else changed it.
     """
-    results = []
+    results: list[CallResult] = []
     for call in calls:
         where = position(call, resources)
         if where is Position.ELSEWHERE:
             now = resource_for(call, resources).present(call)
-            raise ConcurrentChangeError(
+            moved = ConcurrentChangeError(
                 f"{call.resource}: expected {call.before} before {call.api}, found {now}; "
                 "someone else changed it, look before starting again"
             )
+            moved.untouched = not results
+            raise moved
         if where is Position.BEFORE:
-            resource_for(call, resources).apply(call)
+            try:
+                resource_for(call, resources).apply(call)
+            except ConcurrentChangeError as error:
+                error.untouched = not results
+                raise
         results.append(
             CallResult(
                 api=call.api,

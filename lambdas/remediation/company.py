@@ -4,18 +4,43 @@ Nobody waits for a lock. The child tries once; if another open run has what it w
 joined: watched until it ends. Then the run goes on to its own change, or to its own symptom.
 """
 
+from datetime import datetime
+from typing import Any, ClassVar
+
 from lambdas.remediation.contracts import Company, Decision, OutcomeName, Plan, Run
 from lambdas.remediation.errors import (
     CoolDownActiveError,
     DuplicateRunError,
     TargetLockedError,
 )
-from lambdas.remediation.records import Record, RunTable
+from lambdas.remediation.records import Record, RunTable, epoch
+from lambdas.remediation.settings import settings
 from lambdas.remediation.step import Attempt
 
 # An execution that was started has begun by then, or it never will.
 BEGIN_ATTEMPTS = 3
 _HELD = {c.__name__ for c in (CoolDownActiveError, DuplicateRunError, TargetLockedError)}
+
+
+class OpenRuns:
+    """Tells which run is at work on a target, from the run table.
+
+    Parameters
+    ----------
+    client
+        Client of DynamoDB.
+    """
+
+    service: ClassVar[str] = "dynamodb"
+
+    def __init__(self, client: Any) -> None:
+        self._table = RunTable(client, settings().run_table_name)
+
+    def of(self, runbook: str, arn: str, now: datetime) -> str | None:
+        """Open run of a runbook on a target, if there is one."""
+        pair = self._table.get(f"PAIR#{runbook}#{arn}")
+        is_open = pair.get("open_until", 0) > epoch(now)
+        return str(pair["open_run"]) if is_open and "open_run" in pair else None
 
 
 def meet(table: RunTable, run: Run, plan: Plan, child_id: str, *, attempt: Attempt) -> Company:

@@ -97,7 +97,12 @@ class ChangeFailedError(ChangeError):
 
 
 class ConcurrentChangeError(ChangeError):
-    """Someone else changed the resource between the plan and the change."""
+    """Someone else changed the resource between the plan and the change.
+
+    `untouched`: this try of the step had made no call before.
+    """
+
+    untouched = False
 
 
 class RollbackFailedError(RollbackError):

@@ -481,7 +481,7 @@ def admit_change(
         raise NotAdmittedError(f"run {run_id} does not hold {record.run.target_arn} long enough")
     marked = table.update(
         f"RUN#{run_id}",
-        values={"changing_since": epoch(now)},
+        values={"changing_since": epoch(now), "tried": True},
         condition="#state = :open",
         given={"open": "open"},
     )

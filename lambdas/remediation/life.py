@@ -35,6 +35,7 @@ from lambdas.remediation.contracts import (
 from lambdas.remediation.endings import Ending
 from lambdas.remediation.errors import (
     ApprovalDeniedError,
+    ConcurrentChangeError,
     DuplicateRunError,
     InvalidRequestError,
     NotAdmittedError,
@@ -456,6 +457,11 @@ class Life:
         )
         try:
             return act(record)
+        except ConcurrentChangeError as error:
+            # Nothing of ours is there to be taken back, and what is there is somebody else's.
+            if error.untouched and "tried" not in record.item:
+                raise WorldMovedError(str(error)) from error
+            raise
         finally:
             self.table.update(f"RUN#{record.run_id}", remove=["changing_since"])
 

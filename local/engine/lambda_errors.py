@@ -4,6 +4,10 @@ MiniStack answers ``Runtime.HandlerError`` for every exception, so a ``Catch`` b
 matches, and a state machine sees ``Lambda.Unknown`` when the function is throttled. The class
 comes from the exception object itself: chained exceptions report the one raised last, as on AWS,
 and no message, however many lines it has, can be taken for another class.
+
+It also ends the function's process after an exception. On AWS the environment lives on and serves
+the next call warm, so here it does too: a release that fails on every request must not cost a cold
+start for each.
 """
 
 from __future__ import annotations
@@ -22,8 +26,12 @@ PATCHES: tuple[str, ...] = (
     "ministack.services.stepfunctions._ExecutionError",
 )
 
-_REPLY = '"error": str(e), "trace": traceback.format_exc()'
-_TYPED_REPLY = f'"error_type": type(e).__name__, {_REPLY}'
+_REPLY = '"status": "error", "error": str(e), "trace": traceback.format_exc()'
+# MiniStack kills a worker that replies "error"; one whose handler raised says so apart.
+_RAISED_REPLY = (
+    '"status": "ok", "raised": True, "error_type": type(e).__name__, '
+    '"error": str(e), "trace": traceback.format_exc()'
+)
 _GENERIC_TYPE = "Runtime.HandlerError"
 
 _last_reply = threading.local()
@@ -43,7 +51,7 @@ def _have_workers_tell_the_class() -> None:
             "ministack.core.lambda_runtime._PYTHON_WORKER_SCRIPT no longer replies with "
             f"{_REPLY}: adapt local/engine/lambda_errors.py"
         )
-    lambda_runtime._PYTHON_WORKER_SCRIPT = script.replace(_REPLY, _TYPED_REPLY)
+    lambda_runtime._PYTHON_WORKER_SCRIPT = script.replace(_REPLY, _RAISED_REPLY)
 
 
 def _answer_with_the_class() -> None:
@@ -53,6 +61,8 @@ def _answer_with_the_class() -> None:
     def remember_reply(worker: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         _last_reply.error_type = None
         reply: dict[str, Any] = invoke(worker, *args, **kwargs)
+        if reply.pop("raised", False):
+            reply["status"] = "error"
         _last_reply.error_type = reply.get("error_type")
         return reply
 

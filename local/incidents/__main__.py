@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.incidents.catalog import INCIDENTS
-from local.incidents.incident import Incident
+from local.incidents.incident import Incident, IncidentError
 from local.toolkit.console import Console
 from local.toolkit.interrupts import interrupt_on_signals
 from local.toolkit.loopback import NotLoopbackError, refuse_foreign_endpoints
@@ -31,7 +31,11 @@ def main() -> int:
     except NotLoopbackError as error:
         console.line(str(error), style="red")
         return 1
-    _break(console, incident(lambda service: _client(service, endpoint)))
+    try:
+        _break(console, incident(lambda service: _client(service, endpoint)))
+    except IncidentError as error:
+        console.line(str(error), style="red")
+        return 1
     return 0
 
 
@@ -55,6 +59,8 @@ def _break(console: Console, incident: Incident) -> None:
     shown: dict[str, str] = {}
     try:
         with incident:
+            incident.prepare(console.step)
+            incident.start()
             while True:
                 values = incident.values()
                 if values != shown:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 PREFIX = "remediation"
+
+#: Shows on the screen that something takes its time, for as long as the context is open.
+Step = Callable[[str], AbstractContextManager[None]]
+
+
+class IncidentError(RuntimeError):
+    """The platform is not in the state that the incident begins with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +28,9 @@ class Finding:
 
 
 class Incident(ABC):
-    """A way to break the sample platform, as a context: broken on entry, left alone on exit.
+    """A way to break the sample platform, as a context: what it does on and on ends on exit.
+
+    Within the context first `prepare`, then `start`.
 
     Attributes
     ----------
@@ -28,6 +38,8 @@ class Incident(ABC):
         As shown in the summary.
     runbook
         The runbook that has to heal it.
+    joining_runbooks
+        Runbooks that alarms of the same cause start too; they have to join the run that heals.
     alarm_names
         The alarms that have to go red by themselves; the first is waited for.
     story
@@ -41,6 +53,7 @@ class Incident(ABC):
 
     name: ClassVar[str]
     runbook: ClassVar[str]
+    joining_runbooks: ClassVar[tuple[str, ...]] = ()
     alarm_names: ClassVar[tuple[str, ...]]
     story: ClassVar[str]
 
@@ -48,7 +61,6 @@ class Incident(ABC):
         self.client = client
 
     def __enter__(self) -> Self:
-        self.start()
         return self
 
     def __exit__(
@@ -62,7 +74,21 @@ class Incident(ABC):
     @classmethod
     def machine_name(cls) -> str:
         """Name of the state machine of the runbook."""
-        return f"{PREFIX}-{cls.runbook.replace('_', '-')}"
+        return machine_name(cls.runbook)
+
+    @classmethod
+    def machine_names(cls) -> tuple[str, ...]:
+        """Names of all state machines that have to run, the healing one first."""
+        return tuple(machine_name(runbook) for runbook in (cls.runbook, *cls.joining_runbooks))
+
+    def prepare(self, step: Step) -> None:  # noqa: B027 - most need nothing
+        """Bring about what AWS would have had for long before anything broke; by default nothing.
+
+        Raises
+        ------
+        IncidentError
+            If that cannot be done: the platform is not healthy, or the product does not answer.
+        """
 
     @abstractmethod
     def values(self) -> dict[str, str]:
@@ -79,3 +105,8 @@ class Incident(ABC):
     @abstractmethod
     def findings(self) -> list[Finding]:
         """Say whether the cause is gone; the platform is asked, not the run."""
+
+
+def machine_name(runbook: str) -> str:
+    """Name of the state machine of a runbook."""
+    return f"{PREFIX}-{runbook.replace('_', '-')}"

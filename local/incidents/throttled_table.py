@@ -120,7 +120,8 @@ class ThrottledTable(Incident):
     def stop(self) -> None:
         """End the load."""
         self._ended.set()
-        self._thread.join(_STOP_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(_STOP_SECONDS)
         if self._failure is not None:
             raise self._failure
 

@@ -10,8 +10,14 @@ CHAT_FUNCTION = "chat-lambda"
 LIVE_ALIAS = "live"
 API = "energy-insights-api"
 STAGE = "prod"
+CHAT_PATH = "/chat"
 
 #: API Gateway invents the id of an API. The local engine takes it from a tag instead, so the
 #: product can be synthesised with the right id while the platform is still being deployed.
 API_ID = "e1n2s3i4g5"
 API_ID_TAG = "ms-custom-id"
+
+
+def chat_url(endpoint: str) -> str:
+    """Where an engine serves `POST /chat` of the platform."""
+    return f"{endpoint}/restapis/{API_ID}/{STAGE}/_user_request_{CHAT_PATH}"

@@ -1,4 +1,4 @@
-"""Releases of the chat function, made as a pipeline makes them: new code, version, alias."""
+"""Releases as a pipeline makes them: code, version and alias of the function; API deployments."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from local.sample_platform import names
 
 FUNCTIONS = Path(__file__).parent / "functions"
+ABSENT_ALIAS = "retired"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,14 @@ class Release:
 
     version: str
     previous_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDeployment:
+    """The deployment a stage serves, and the one it served before."""
+
+    deployment_id: str
+    previous_deployment_id: str
 
 
 def publish_good_release(lambda_client: Any, *, label: str) -> Release:
@@ -37,6 +46,47 @@ def publish_good_release(lambda_client: Any, *, label: str) -> Release:
 def publish_bad_release(lambda_client: Any, *, label: str) -> Release:
     """Release a chat function that raises on every request (see ``publish_good_release``)."""
     return _publish(lambda_client, FUNCTIONS / "chat_bad_release", label)
+
+
+def deploy_bad_api(gateway: Any) -> StageDeployment:
+    """Deploy the API with POST /chat calling an alias that does not exist, and serve that.
+
+    The API's own definition is mended right after: what the stage serves is the deployment, a
+    copy of the broken definition, and the next deployment shall be a good one.
+
+    Parameters
+    ----------
+    gateway
+        boto3 client for API Gateway.
+    """
+    api, stage = {"restApiId": names.API_ID}, {"stageName": names.STAGE}
+    previous = gateway.get_stage(**api, **stage)["deploymentId"]
+    pages = gateway.get_paginator("get_resources").paginate(**api)
+    chat = next(r["id"] for page in pages for r in page["items"] if r["path"] == names.CHAT_PATH)
+    uri = gateway.get_integration(**api, resourceId=chat, httpMethod="POST")["uri"]
+    _integrate(gateway, chat, _with_alias(uri, ABSENT_ALIAS))
+    try:
+        created = gateway.create_deployment(**api, description="POST /chat calls another alias")
+    finally:
+        _integrate(gateway, chat, uri)
+    patch = {"op": "replace", "path": "/deploymentId", "value": created["id"]}
+    gateway.update_stage(**api, **stage, patchOperations=[patch])
+    return StageDeployment(deployment_id=created["id"], previous_deployment_id=previous)
+
+
+def _integrate(gateway: Any, resource_id: str, uri: str) -> None:
+    gateway.update_integration(
+        restApiId=names.API_ID,
+        resourceId=resource_id,
+        httpMethod="POST",
+        patchOperations=[{"op": "replace", "path": "/uri", "value": uri}],
+    )
+
+
+def _with_alias(uri: str, alias: str) -> str:
+    """Point an integration's URI (`...:function:<name>:<alias>/invocations`) to another alias."""
+    function, separator, rest = uri.rpartition("/invocations")
+    return f"{function.rpartition(':')[0]}:{alias}{separator}{rest}"
 
 
 def _publish(lambda_client: Any, source: Path, label: str) -> Release:

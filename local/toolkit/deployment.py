@@ -115,7 +115,7 @@ def _deployed(console: Console, engine: Engine, cdk: CdkCli) -> LocalStack:
         engine=engine,
         outputs=_stack_outputs(engine, PRODUCT_STACK),
         machines=_machines(engine),
-        chat_url=f"{engine.url}/restapis/{names.API_ID}/{names.STAGE}/_user_request_/chat",
+        chat_url=names.chat_url(engine.url),
     )
 
 

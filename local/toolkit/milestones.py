@@ -1,4 +1,4 @@
-"""When a run reached what an operator asks for: guarded, changed, verified, held."""
+"""When a run reached what an operator asks for: guarded, planned, changed, verified, held."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from local.toolkit.history import Visit
 
 BEGIN = "Begin"
+PREPARE = "Prepare"
 VERIFY = "Verify"
 WATCH_HOLD = "WatchHold"
 
@@ -18,6 +19,7 @@ class Milestones:
     """Moments of one execution; nothing where it did not get that far."""
 
     guarded: datetime | None = None
+    prepared: datetime | None = None
     changed: datetime | None = None
     verified: datetime | None = None
     held: datetime | None = None
@@ -40,6 +42,7 @@ def milestones(visits: Sequence[Visit], own_states: Collection[str]) -> Mileston
     own = [v for v in visits[:verifying] if v.name in own_states]
     return Milestones(
         guarded=_last_exit([v for v in visits if v.name == BEGIN][:1]),
+        prepared=_last_exit([v for v in visits if v.name == PREPARE]),
         changed=_last_exit(own),
         verified=_last_exit([v for v in visits if v.name == VERIFY]),
         held=_last_exit([v for v in visits if v.name == WATCH_HOLD]),

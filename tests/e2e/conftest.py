@@ -6,21 +6,26 @@ import pytest
 
 from local.engine.process import Engine
 from tests.e2e.product import Product, assembly
+from tests.e2e.services import Service
 
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    assembled = assembly(tmp_path_factory.mktemp("product"), tables=60)
+    assembled = assembly(tmp_path_factory.mktemp("product"), tables=75, services=34)
     with Engine() as engine:
-        yield Product(engine, assembled)
+        yield Product(engine, assembled, tables=75)
 
 
 @pytest.fixture(scope="session")
 def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """The product once more, every call checked against its caller's policies."""
-    assembled = assembly(tmp_path_factory.mktemp("enforced"), tables=16)
+    """The product once more, every call checked against its caller's policies.
+
+    Its tables are backed up before they are changed, so that starting a child is checked too.
+    """
+    folder = tmp_path_factory.mktemp("enforced")
+    assembled = assembly(folder, tables=20, services=4, back_up_first=True)
     with Engine(enforce_iam=True) as engine:
-        yield Product(engine, assembled)
+        yield Product(engine, assembled, tables=20)
 
 
 @pytest.fixture
@@ -34,3 +39,11 @@ def table(product: Product) -> str:
 def enforced_table(enforced: Product) -> str:
     enforced.delete_item("BREAKER#dynamodb_throttling")
     return enforced.create_table()
+
+
+@pytest.fixture
+def service(product: Product) -> Service:
+    """An API and its function, released and deployed once, and seen by the poll."""
+    for runbook in ("lambda_errors", "api_gateway_errors", "dynamodb_throttling"):
+        product.delete_item(f"BREAKER#{runbook}")
+    return product.create_service()

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from local.engine.process import ACCOUNT_ID, REGION, Engine
 from stacks.catalog import discover
 from stacks.config import PlatformConfig
 from stacks.remediation_stack import RemediationStack
+from tests.e2e.services import Service
+from tests.e2e.services import listed as listed_services
 
 INDEX = "by-owner"
 PREFIX = "remediation"
@@ -40,27 +43,40 @@ LIMITS = {
     "cool_down_seconds": 600,
     "approval_timeout_seconds": 6,
     "breaker_failures": 3,
-    "max_capacity_units": 400,
-    "throttled_requests_per_period": 9,
     "max_changes_per_hour": 5,
     "mitigation_lease_seconds": 60,
+    "child_timeout_seconds": 60,
+    "join_interval_seconds": 1,
+    "join_attempts": 30,
+}
+OWN_LIMITS = {
+    RUNBOOK: {"max_capacity_units": 400, "throttled_requests_per_period": 9},
+    "back_up_dynamodb_table": {"hold_checks": 0, "poll_attempts": 10},
+    "lambda_errors": {"minimum_invocations": 3},
+    "api_gateway_errors": {"minimum_requests": 3},
 }
 
 
-def platform(tables: int) -> dict[str, Any]:
+def platform(tables: int, services: int, *, back_up_first: bool) -> dict[str, Any]:
     listed = [{"table_name": f"Orders-{n:02}", "indexes": [INDEX]} for n in range(tables)]
+    runbooks: dict[str, Any] = {
+        name: {"mode": "act", "limits": LIMITS | OWN_LIMITS[name]}
+        for name in (entry.runbook.name for entry in discover())
+    }
+    runbooks[RUNBOOK]["options"] = {"back_up_first": back_up_first}
     return {
         "name": "e2e",
         "max_changes_per_hour": 100,
         "tables": listed,
-        "runbooks": {RUNBOOK: {"mode": "act", "limits": LIMITS}},
+        **listed_services(services, tables=tables),
+        "runbooks": runbooks,
     }
 
 
-def assembly(folder: Path, *, tables: int) -> Path:
-    """Synthesise the product for a platform of that many tables."""
+def assembly(folder: Path, *, tables: int, services: int, back_up_first: bool = False) -> Path:
+    """Synthesise the product for a platform of that many tables and services."""
     file = folder / "platform.json"
-    file.write_text(json.dumps(platform(tables)))
+    file.write_text(json.dumps(platform(tables, services, back_up_first=back_up_first)))
     entries = discover()
     app = cdk.App(outdir=str(folder / "cdk.out"))
     RemediationStack(
@@ -88,7 +104,8 @@ def eventually(look: Callable[[], Any], seconds: float = 20.0, what: str = "") -
 class Product:
     """The product deployed in an engine, and what a person would do with it."""
 
-    def __init__(self, engine: Engine, assembled: Path) -> None:
+    def __init__(self, engine: Engine, assembled: Path, *, tables: int) -> None:
+        self.tables = tables
         self.engine = engine
         self.client = engine.client
         self.outputs = deploy(engine.client, assembled, "RemediationStack")
@@ -96,18 +113,21 @@ class Product:
         self.inbox = self._subscribe(self.outputs["OperatorTopicArn"])
         self.messages: list[dict[str, Any]] = []
         self._tables = itertools.count()
+        self._services = itertools.count()
         self._lock = threading.Lock()
         self.approve_machine = self.machine("approve")
         self.throttling = self.machine("dynamodb-throttling")
+        self.lambda_errors = self.machine("lambda-errors")
+        self.api_errors = self.machine("api-gateway-errors")
 
     def machine(self, kebab: str) -> str:
         return f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{PREFIX}-{kebab}"
 
     # --- the platform ---
 
-    def create_table(self) -> str:
+    def create_table(self, name: str | None = None) -> str:
         """A table that no other test uses, so that locks and cool-downs do not meet."""
-        name = f"Orders-{next(self._tables):02}"
+        name = name or f"Orders-{next(self._tables):02}"
         throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
         self.client("dynamodb").create_table(
             TableName=name,
@@ -127,6 +147,37 @@ class Product:
             ],
         )
         return name
+
+    def create_service(self, *, known: bool = True, alarmed: bool = False) -> Service:
+        """An API and its function that no other test uses.
+
+        Parameters
+        ----------
+        known
+            The poll has seen them.
+        alarmed
+            Keep their alarms. Without them a test decides what starts, and in which order.
+        """
+        service = Service(self.engine, next(self._services), tables=self.tables)
+        if not alarmed:
+            # CloudWatch keeps an alarm that a composite one reads.
+            self.client("cloudwatch").delete_alarms(AlarmNames=[f"{PREFIX}-outage"])
+            self.client("cloudwatch").delete_alarms(
+                AlarmNames=[service.api_alarm, service.function_alarm, self.alarm(service.table)]
+            )
+        if known:
+            self.poll(service)
+        return service
+
+    def poll(self, service: Service) -> None:
+        """The five-minute poll, now."""
+        arns = (service.function_arn, service.stage_arn)
+        before = {arn: self.item(f"LEDGER#{arn}").get("revision") for arn in arns}
+        self.invoke("oversight.sweep.handler", {})
+        eventually(
+            lambda: all(self.item(f"LEDGER#{a}").get("revision") != before[a] for a in arns),
+            what="the ledger",
+        )
 
     def capacity(self, table: str) -> tuple[int, int]:
         """Write capacity of the table and of its index."""
@@ -255,10 +306,13 @@ class Product:
 
     def run_of_alarm(self, table: str, *, index: str | None = None) -> str:
         """Execution that the table's alarm has started."""
-        alarm = self.alarm(table, index)
+        return self.started_by(self.alarm(table, index), self.throttling)
+
+    def started_by(self, alarm: str, machine: str) -> str:
+        """Execution of a machine that an alarm has started."""
 
         def look() -> str | None:
-            for execution in self.executions():
+            for execution in self.executions(machine):
                 described = self.client("stepfunctions").describe_execution(
                     executionArn=execution["executionArn"]
                 )
@@ -271,6 +325,19 @@ class Product:
     def alarm(self, table: str, index: str | None = None) -> str:
         return f"{PREFIX}-{table}-{index}-throttled" if index else f"{PREFIX}-{table}-throttled"
 
+    def alarm_starts(self, alarm: str, machine: str) -> str:
+        """The execution that the rule of an alarm would start: same machine, same input."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+        event = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": "CloudWatch Alarm State Change",
+            "source": "aws.cloudwatch",
+            "resources": [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT_ID}:alarm:{alarm}"],
+            "detail": {"alarmName": alarm, "state": {"value": "ALARM", "timestamp": now}},
+        }
+        return self.start(event, machine=machine)
+
     def set_alarm(self, name: str, state: str = "ALARM") -> None:
         self.client("cloudwatch").set_alarm_state(
             AlarmName=name, StateValue=state, StateReason="set by a test"
@@ -278,6 +345,12 @@ class Product:
 
     def alarm_state(self, name: str) -> str:
         (found,) = self.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return str(found["StateValue"])
+
+    def composite_state(self, name: str) -> str:
+        (found,) = self.client("cloudwatch").describe_alarms(
+            AlarmNames=[name], AlarmTypes=["CompositeAlarm"]
+        )["CompositeAlarms"]
         return str(found["StateValue"])
 
     # --- the run table ---

@@ -23,6 +23,8 @@ class Case:
         return self.what
 
 
+FAILING = "-chat-lambda-errors"
+ANSWERING_5XX = "-5xx"
 THROTTLED = "-throttled"
 RED = {
     THROTTLED: [
@@ -36,6 +38,17 @@ RED = {
             },
         ),
         Case("every period", {"WriteThrottleEvents": [9, 9, 9, 9, 9]}),
+    ],
+    FAILING: [
+        Case(
+            "two of three periods",
+            {"Errors": [0, 0, 3, 0, 2], "Invocations": [20, 20, 20, 20, 20]},
+        ),
+        Case("all of them", {"Errors": [30] * 5, "Invocations": [30] * 5}),
+    ],
+    ANSWERING_5XX: [
+        Case("two of three periods", {"5XXError": [0, 0, 3, 0, 2], "Count": [20] * 5}),
+        Case("all of them", {"5XXError": [30] * 5, "Count": [30] * 5}),
     ],
     "-dead-letters": [
         Case("one message", {"ApproximateNumberOfMessagesVisible": [0, 0, 0, 0, 1]}),
@@ -58,6 +71,19 @@ GREEN = {
         Case("one of three periods", {"WriteThrottleEvents": [None, None, None, None, 50]}),
         Case("long ago", {"WriteThrottleEvents": [9, 9, None, None, None]}),
         Case("zeros", {"ReadThrottleEvents": [0] * 5, "WriteThrottleEvents": [0] * 5}),
+    ],
+    FAILING: [
+        Case("no traffic"),
+        Case("too few to tell", {"Errors": [19] * 5, "Invocations": [19] * 5}),
+        Case("just the rate", {"Errors": [1] * 5, "Invocations": [20] * 5}),
+        Case("one period", {"Errors": [0, 0, 0, 0, 50], "Invocations": [50] * 5}),
+        Case("errors not published yet", {"Invocations": [50] * 5}),
+    ],
+    ANSWERING_5XX: [
+        Case("no traffic"),
+        Case("too few to tell", {"5XXError": [19] * 5, "Count": [19] * 5}),
+        Case("just the rate", {"5XXError": [1] * 5, "Count": [20] * 5}),
+        Case("one period", {"5XXError": [0, 0, 0, 0, 50], "Count": [50] * 5}),
     ],
     "-dead-letters": [
         Case("no data"),

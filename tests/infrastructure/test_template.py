@@ -13,6 +13,8 @@ DAYS_90, DAYS_365 = 90, 365
 PEOPLE_TYPE = {
     "AWS::StepFunctions::StateMachine": "StateMachineName",
     "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
 }
@@ -181,8 +183,10 @@ def test_alarm_rules_name_exactly_the_alarms_of_their_runbook(product):
         "remediation-ChatMessage-prod-chatSessionId-index-throttled",
         "remediation-ChatMessage-prod-throttled",
         "remediation-ChatSession-prod-throttled",
+        "remediation-chat-lambda-errors",
+        "remediation-energy-insights-api-prod-5xx",
     ]
-    assert len({machine for machine, _ in names}) == 1
+    assert len({machine for machine, _ in names}) == 3
 
 
 def test_a_suppressed_alarm_is_kept_out_by_the_pattern(product):
@@ -252,11 +256,28 @@ def test_the_alarms_are_these(product):
         "remediation-ChatMessage-prod-throttled",
         "remediation-ChatSession-prod-throttled",
         "remediation-breaker-opened",
+        "remediation-chat-lambda-errors",
         "remediation-dead-letters",
+        "remediation-energy-insights-api-prod-5xx",
         "remediation-own-failure",
         "remediation-silent",
         "remediation-target-quarantined",
     ]
+
+
+def test_the_outage_is_every_api_and_something_behind_it(product):
+    (outage,) = product.of_type("AWS::CloudWatch::CompositeAlarm").values()
+
+    assert outage["AlarmName"] == "remediation-outage"
+    assert outage["AlarmRule"] == (
+        'ALARM("remediation-energy-insights-api-prod-5xx") AND '
+        '(ALARM("remediation-chat-lambda-errors")'
+        ' OR ALARM("remediation-ChatMessage-prod-throttled")'
+        ' OR ALARM("remediation-ChatMessage-prod-chatSessionId-index-throttled")'
+        ' OR ALARM("remediation-ChatSession-prod-throttled"))'
+    )
+    assert len(outage["AlarmActions"]) == 1
+    assert "docs/operate.md, Outage" in outage["AlarmDescription"]
 
 
 # --- machines and functions ---

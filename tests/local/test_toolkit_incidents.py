@@ -2,6 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from local.incidents.bad_lambda_release import BadLambdaRelease
+from local.incidents.bad_stage_deployment import BadStageDeployment
 from local.incidents.catalog import INCIDENTS
 from local.incidents.throttled_table import Capacity, ThrottledTable, throttling_metrics
 
@@ -48,6 +50,16 @@ def test_table_carries_the_load_when_both_units_do(read, write, carries):
 
 
 def test_names_are_those_people_type():
-    assert ThrottledTable.machine_name() == "remediation-dynamodb-throttling"
+    assert ThrottledTable.machine_names() == ("remediation-dynamodb-throttling",)
     assert ThrottledTable.alarm_names[0] == "remediation-ChatMessage-prod-throttled"
+    assert BadLambdaRelease.machine_names() == (
+        "remediation-lambda-errors",
+        "remediation-api-gateway-errors",
+    )
+    assert BadLambdaRelease.alarm_names == (
+        "remediation-chat-lambda-errors",
+        "remediation-energy-insights-api-prod-5xx",
+    )
+    assert BadStageDeployment.machine_names() == ("remediation-api-gateway-errors",)
+    assert BadStageDeployment.alarm_names == ("remediation-energy-insights-api-prod-5xx",)
     assert len({kind.name for kind in INCIDENTS}) == len(INCIDENTS)

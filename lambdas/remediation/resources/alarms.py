@@ -39,5 +39,5 @@ class Alarms:
                     StateValue="ALARM",
                     MaxRecords=_NAMES_PER_CALL,
                 )
-            found += answer["MetricAlarms"]
+            found += [a for a in answer["MetricAlarms"] if a["StateValue"] == "ALARM"]
         return found

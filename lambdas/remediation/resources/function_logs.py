@@ -1,0 +1,286 @@
+"""What a function's log says about its errors, without the data that the application logs.
+
+A log line may hold anything: keys, addresses, whole requests. What leaves this module is the class
+of an error and the first line of its message, with everything masked that is, or may be, a value.
+"""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, ClassVar
+
+from lambdas.remediation.frozen import Frozen
+from lambdas.remediation.resources.client_errors import reading
+
+# Amazon CloudWatch Logs User Guide, "Filter pattern syntax": `?` before each of the terms means any
+# of them. They cover the text and the JSON format, of the application and of Lambda itself.
+FILTER_PATTERN = '?ERROR ?CRITICAL ?Error ?Exception ?"Task timed out" ?timeout'
+MAX_PAGES = 5
+EVENTS_PER_PAGE = 1_000
+MAX_SECONDS = 8.0
+MAX_PATTERNS = 3
+MAX_CHARACTERS = 120
+# What is longer is not looked at: a regular expression over a whole request takes its time.
+_MAX_LINE = 1_000
+
+
+class ErrorPattern(Frozen):
+    """A kind of error, masked, and how often it was logged."""
+
+    pattern: str
+    count: int
+
+
+class LoggedErrors(Frozen):
+    """The most frequent errors of a time, and whether all of that time was read.
+
+    Parameters
+    ----------
+    errors
+        Events that hold an error, those without a place in `patterns` too.
+    """
+
+    patterns: tuple[ErrorPattern, ...] = ()
+    errors: int = 0
+    complete: bool = True
+
+
+class FunctionLogs:
+    """Reads the logs of functions; changes nothing.
+
+    Parameters
+    ----------
+    client
+        Client of CloudWatch Logs.
+    timer
+        Seconds that never go back.
+    """
+
+    service: ClassVar[str] = "logs"
+
+    def __init__(self, client: Any, timer: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._timer = timer
+
+    def errors(self, log_group: str, *, start: datetime, end: datetime) -> LoggedErrors:
+        """Most frequent errors of a log group, oldest events first, as far as time allows.
+
+        Raises
+        ------
+        TargetNotFoundError
+            There is no such log group.
+        ThrottledError
+            CloudWatch Logs has no time now.
+        """
+        counted: Counter[str] = Counter()
+        complete = False
+        for events, last in self._pages(log_group, start, end):
+            found = (error_pattern(event.get("message", "")) for event in events)
+            counted.update(pattern for pattern in found if pattern)
+            complete = last
+        return LoggedErrors(
+            patterns=tuple(
+                ErrorPattern(pattern=pattern, count=count)
+                for pattern, count in counted.most_common(MAX_PATTERNS)
+            ),
+            errors=counted.total(),
+            complete=complete,
+        )
+
+    def _pages(
+        self, log_group: str, start: datetime, end: datetime
+    ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
+        """Events page by page, and whether it is the last page there is."""
+        wanted: dict[str, Any] = {
+            "logGroupName": log_group,
+            "startTime": int(start.timestamp() * 1_000),
+            "endTime": int(end.timestamp() * 1_000),
+            "filterPattern": FILTER_PATTERN,
+            "limit": EVENTS_PER_PAGE,
+        }
+        deadline = self._timer() + MAX_SECONDS
+        for _ in range(MAX_PAGES):
+            with reading(f"log group {log_group}"):
+                answer = self._client.filter_log_events(**wanted)
+            more = answer.get("nextToken")
+            # A page may be empty and yet not be the last one.
+            yield answer.get("events", []), more is None
+            if more is None or self._timer() >= deadline:
+                return
+            wanted["nextToken"] = more
+
+
+# --- what kind of error a log event is ---
+
+_CLASS = (
+    r"(?:[A-Za-z_$][\w$]*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt|Fault|Failure)"
+    r"(?![A-Za-z])"
+)
+# A message is what follows on the same line.
+_CLASS_AND_MESSAGE = re.compile(rf"(?<![\w.])({_CLASS})(?::[ \t]*([^\n]*))?")
+_LEVELS = {"ERROR", "CRITICAL", "FATAL", "SEVERE"}
+_LEVEL = re.compile(rf"(?:^|[\s\[])(?:{'|'.join(sorted(_LEVELS))})(?=[\s\]:])")
+# How the runtimes begin a line: level, time and request id, in this order or another.
+_PREFIX = re.compile(
+    rf"(?:\[?(?:{'|'.join(sorted(_LEVELS))})\]?[:\s]+"
+    r"|\d{4}-\d\d-\d\d[T ][\d:.,]+Z?\s+"
+    r"|(?:RequestId:\s*)?[0-9a-f]{8}-[0-9a-f-]{27}\s+)+"
+)
+# Lambda's own lines repeat what the runtime has logged.
+_OF_THE_PLATFORM = ("START ", "END ", "REPORT ", "INIT_START ", "INIT_REPORT ", "EXTENSION ")
+_TIMED_OUT = re.compile(r"Task timed out after [\d.]+ seconds")
+_EMBEDDED = '{"errorType"'
+
+
+def error_pattern(message: str) -> str | None:
+    """The kind of error that a log event tells of, masked and cut; None if it tells of none."""
+    found = _from_json(message) if message.lstrip().startswith("{") else _from_text(message)
+    if found is None:
+        return None
+    name, text = found
+    shown = ": ".join(part for part in (name, masked(text, name)) if part)
+    return shown if len(shown) <= MAX_CHARACTERS else shown[: MAX_CHARACTERS - 3] + "..."
+
+
+def _from_text(message: str) -> tuple[str, str] | None:
+    """Class and first line of an error in a text event."""
+    text = message[:_MAX_LINE]
+    if text.startswith(_OF_THE_PLATFORM):
+        return None
+    timed_out = _TIMED_OUT.search(text)
+    if timed_out:
+        return "", timed_out.group()
+    if _EMBEDDED in text:
+        # Node.js: `ERROR Invoke Error {"errorType": ..., "stack": [...]}`.
+        return _from_json(message[message.index(_EMBEDDED) :])
+    prefix = _PREFIX.match(text)
+    body = text[prefix.end() :] if prefix else text
+    first = body.partition("\n")[0].strip()
+    if not _LEVEL.search(text.partition("\n")[0]):
+        named = _CLASS_AND_MESSAGE.match(first) or _raised(body)
+        return named and (named[1], named[2] or "")
+    named = _CLASS_AND_MESSAGE.match(first) or _raised(body) or _CLASS_AND_MESSAGE.search(first)
+    return (named[1], named[2] or "") if named else ("", first or "an error without text")
+
+
+def _raised(body: str) -> re.Match[str] | None:
+    """What the last line of a traceback says, where there is one."""
+    if "Traceback (most recent call last)" not in body:
+        return None
+    return _CLASS_AND_MESSAGE.match(body.rstrip().rpartition("\n")[2].strip())
+
+
+def _from_json(message: str) -> tuple[str, str] | None:
+    """Class and first line of an error in a JSON event, of a logger or of Lambda itself."""
+    try:
+        event = json.loads(message)
+    except ValueError:
+        return _from_broken_json(message)
+    if isinstance(event.get("record"), dict):
+        return _from_platform(event)
+    name = event.get("errorType") or event.get("exception_name")
+    text = event.get("errorMessage") or event.get("message") or event.get("msg")
+    first = text.strip().partition("\n")[0] if isinstance(text, str) else ""
+    if isinstance(name, str) and re.fullmatch(_CLASS, name):
+        return name, first
+    if str(event.get("level", "")).upper() not in _LEVELS and not name:
+        return None
+    named = _CLASS_AND_MESSAGE.match(first)
+    return (named[1], named[2] or "") if named else ("", first or "an error without text")
+
+
+def _from_platform(event: dict[str, Any]) -> tuple[str, str] | None:
+    """Lambda's own report of an invocation; what the code raised is logged by the runtime too."""
+    name = event["record"].get("errorType")
+    if event.get("type") != "platform.report":
+        return None
+    if event["record"].get("status") == "timeout":
+        return "", "Task timed out"
+    own = isinstance(name, str) and re.fullmatch(r"(?:Runtime|Sandbox|Extension)\.\w+", name)
+    return (name, "") if own else None
+
+
+def _from_broken_json(message: str) -> tuple[str, str] | None:
+    """An event that was cut: the class is all that can be told from it."""
+    named = re.search(rf'"(?:errorType|exception_name)"\s*:\s*"({_CLASS})"', message[:_MAX_LINE])
+    return (named[1], "") if named else None
+
+
+# --- masking ---
+
+# Names of keys and attributes are what one needs to know of these; elsewhere a quoted text is data.
+_NAMES_IN_QUOTES = {
+    "AttributeError",
+    "ImportError",
+    "KeyError",
+    "ModuleNotFoundError",
+    "NameError",
+    "Runtime.HandlerNotFound",
+    "Runtime.ImportModuleError",
+    "TypeError",
+    "UnboundLocalError",
+}
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z_.\-]{0,39}")
+# A quote that is not closed begins a value that was cut, or has quotes inside.
+_QUOTED = re.compile(
+    r"\"((?:[^\"\\]|\\.)*)\"|(?<!\w)'((?:[^'\\]|\\.)*)'|`([^`]*)`|[\"`].*|(?<!\w)'.*"
+)
+_SENSITIVE = (
+    r"[\w-]{0,30}(?:passw|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key"
+    r"|private[_-]?key|auth|signature|cookie|session|jwt)[\w-]{0,30}"
+)
+_MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b[a-z][a-z0-9+.-]{0,15}://\S+", re.I), "<url>"),
+    (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)*"), "<email>"),
+    (re.compile(r"\b(bearer|basic|digest)\s+[^\s,;]+", re.I), r"\1 <masked>"),
+    # `password=x`, `"password": "x"`, and `password x1` where x1 can be no word of a sentence.
+    (
+        re.compile(
+            rf"[\"']?({_SENSITIVE})[\"']?\s*[:=]+\s*(?:\"[^\"]*\"|'[^']*'|[^\s,;&}}\])]+)", re.I
+        ),
+        r"\1=<masked>",
+    ),
+    (re.compile(rf"({_SENSITIVE})\s+(?=[A-Za-z]*[^A-Za-z\s,.;:])\S+", re.I), r"\1 <masked>"),
+)
+_IDENTIFIERS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I), "<id>"),
+    (re.compile(r"\b(?:sk|pk|rk|ghp|gho|ghs|xox[a-z]|AKIA|ASIA)[-_A-Za-z0-9]{8,}"), "<masked>"),
+    (re.compile(r"\beyJ[\w=-]+(?:\.[\w=-]+)*"), "<masked>"),
+    (re.compile(r"\b(?:0x)?(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", re.I), "<id>"),
+)
+_LONG = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+# Random text has digits, or a small letter by itself, where words in a row have none.
+_NOT_WORDS = re.compile(r"[0-9+=]|(?<![a-z])[a-z](?![a-z])|[A-Z]{7,}")
+_MAX_WORDS = 60
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+
+
+def masked(text: str, name: str = "") -> str:
+    """The first line of an error's message with values taken out.
+
+    Parameters
+    ----------
+    name
+        Class of the error: some put a name in quotes, the others put data there.
+    """
+    text = text[:_MAX_LINE].strip().partition("\n")[0]
+    names = name in _NAMES_IN_QUOTES
+    for pattern, mask in _MASKS:
+        text = pattern.sub(mask, text)
+    text = _QUOTED.sub(lambda m: _quoted(m, names=names), text)
+    for pattern, mask in _IDENTIFIERS:
+        text = pattern.sub(mask, text)
+    text = _LONG.sub(lambda m: m[0] if _is_words(m[0]) else "<masked>", text)
+    return " ".join(_NUMBER.sub("#", text).split())
+
+
+def _quoted(found: re.Match[str], *, names: bool) -> str:
+    inside = next((g for g in found.groups() if g is not None), "")
+    return f"'{inside}'" if names and _PLAIN_NAME.fullmatch(inside) else "'<value>'"
+
+
+def _is_words(text: str) -> bool:
+    return len(text) <= _MAX_WORDS and _NOT_WORDS.search(text) is None

@@ -1,0 +1,1 @@
+"""Runbook: API Gateway errors."""
