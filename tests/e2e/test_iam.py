@@ -55,7 +55,7 @@ def test_closing_and_sweep_with_the_deployed_roles(enforced: Product, enforced_t
     run_id = f"dynamodb-throttling:{execution.rpartition(':')[2]}"
     eventually(lambda: enforced.record(run_id).get("outcome") == "handed_over")
     swept = enforced.invoke("oversight.sweep.handler", {})
-    assert swept == {"closed": 0, "started": 0, "told": 0, "reminded": 0, "polled": 0}
+    assert swept == {"closed": 0, "started": 0, "told": 0, "reminded": 0, "polled": 2}
 
 
 def role_of(product: Product, part: str) -> str:
