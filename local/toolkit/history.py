@@ -141,7 +141,9 @@ def _told(value: Any) -> str:
 def call_text(call: Mapping[str, Any]) -> str:
     """Return one changing call as text, with each value before and after."""
     before, after = call.get("before") or {}, call.get("after") or {}
-    values = ", ".join(f"{key} {before.get(key)} -> {after[key]}" for key in after)
+    values = ", ".join(
+        f"{key} {before.get(key)} -> {after[key]}" for key in after if before.get(key) != after[key]
+    )
     done = " (was so already)" if call.get("already_applied") else ""
     return f"{call.get('api')}: {values}{done}"
 

@@ -251,7 +251,7 @@ def _rollout(situation: Situation, alias: Alias, release: Release) -> Plan | Non
 def _release(situation: Situation, alias: Alias, release: Release) -> Plan:
     """The version behind the alias is new: go back, if there is a way back."""
     wanted, candidate = release.previous_good, situation.candidate
-    since = f"since {release.since:%H:%M} UTC" if release.since else "since minutes ago"
+    since = f"since {release.since:%H:%M} UTC" if release.since else "since a few minutes at most"
     headline = f"Version {alias.version} is there {since}"
     if wanted is None:
         return _hand_over(
