@@ -319,7 +319,7 @@ class Ending:
             return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{ended}; nothing was changed"), []
         made = self._standing()
         where = [changes.position(c, self.resources) for c in plan.calls]
-        if set(where) == {changes.Position.BEFORE}:
+        if all(position is changes.Position.BEFORE for position in where):
             return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{ended}; nothing was changed"), []
         main = changes.undoable(plan.calls)
         if all(changes.position(c, self.resources) is changes.Position.AFTER for c in main):

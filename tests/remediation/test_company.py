@@ -338,3 +338,4 @@ def test_interrupted_parent_names_the_run_it_relied_on(parent, inbox):
     (message,) = inbox.messages
     assert message.attributes["severity"] == "page"
     assert child.run_id in message.text
+    assert "nothing was changed" in message.text

@@ -596,6 +596,17 @@ def test_undo_of_an_irreversible_call_is_refused(execution, run_table):
     )
 
 
+def test_change_of_somebody_else_before_the_first_call_is_no_failure_of_ours(execution):
+    one = execution("run-1").started()
+    dial.Dials.positions["read"] = 3
+    with pytest.raises(WorldMovedError, match="someone else changed it"):
+        one.turn()
+    # The next try cannot know what the first one did.
+    with pytest.raises(ConcurrentChangeError):
+        one.turn()
+    assert dial.Dials.turned == []
+
+
 def test_undo_takes_back_what_it_can_and_leaves_what_followed_from_it(execution, run_table):
     verified(execution("run-1"))
     plan = json.loads(run_table.get("RUN#stuck-dial:run-1")["plan"])
