@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 
+from local.incidents.catalog import INCIDENTS
 from local.incidents.throttled_table import ThrottledTable
 from local.sample_platform import names
 from local.toolkit.console import Console
@@ -60,11 +61,12 @@ def _usage(console: Console, stack: LocalStack) -> None:
         "use the sample platform",
         """curl "$CHAT_URL" --data '{"chatSessionId": "s1", "message": "hello"}'""",
     )
-    _command(
-        console,
-        "make load until the alarm goes red by itself, and see it heal",
-        "python -m local.incidents throttled-table",
-    )
+    for kind in INCIDENTS:
+        _command(
+            console,
+            f"{kind.name}: break it until its alarm goes red by itself, and see it heal",
+            f"python -m local.incidents {kind.name.lower().replace(' ', '-')}",
+        )
     _command(
         console,
         "an alarm without a symptom: refused, and nothing is changed",

@@ -20,7 +20,7 @@ _SHOW_SECONDS = 2.0
 
 def main() -> int:
     """Break it until Ctrl-C, showing the values the runbook should change."""
-    by_name = {kind.name.replace(" ", "-"): kind for kind in INCIDENTS}
+    by_name = {kind.name.lower().replace(" ", "-"): kind for kind in INCIDENTS}
     parser = argparse.ArgumentParser(prog="python -m local.incidents", description=__doc__)
     parser.add_argument("incident", choices=sorted(by_name))
     incident = by_name[parser.parse_args().incident]
