@@ -46,7 +46,7 @@ class Limits:
         3_600, 5, 43_200, "how long a run waits for the runbook it started"
     )
     join_interval_seconds: int = limit(30, 1, 600, "first wait for the run that was joined; grows")
-    join_attempts: int = limit(60, 1, 200, "looks at the joined run before a person takes over")
+    join_attempts: int = limit(40, 1, 200, "looks at the joined run before a person takes over")
     mitigation_lease_seconds: int = limit(
         86_400, 60, 2_592_000, "when a temporary mitigation is due to be given back"
     )
