@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from lambdas.remediation.contracts import Check, Verdict
+
 # Start of a period to its value. CloudWatch leaves out periods without data.
 Series = Mapping[datetime, float]
 
@@ -63,3 +65,67 @@ def peak(series: Series, periods: Iterable[datetime] | None = None) -> float:
     """Highest value of a series in the periods (all by default); zero without data."""
     values = series.values() if periods is None else (series.get(p, 0.0) for p in periods)
     return max(values, default=0.0)
+
+
+def verdict(*, whole: bool, busy: bool, quiet: bool, final: bool) -> Verdict:
+    """What a window of a rate comes to; silence is never a pass.
+
+    Parameters
+    ----------
+    whole, busy, quiet
+        The window has all its periods, enough traffic, and few enough failures.
+    final
+        No later look: what would be `pending` is `failed` or `inconclusive`.
+    """
+    if whole and busy and quiet:
+        return Verdict.PASSED
+    if not final:
+        return Verdict.PENDING
+    return Verdict.FAILED if whole and busy else Verdict.INCONCLUSIVE
+
+
+def rate_checks(
+    *,
+    rate: tuple[float, int],
+    quiet: bool,
+    traffic: tuple[str, float, int],
+    samples: tuple[int, int],
+    periods: int,
+) -> list[Check]:
+    """Checks of an error rate over a window.
+
+    Parameters
+    ----------
+    rate, samples
+        Observed and threshold: failures in percent, and periods with traffic.
+    quiet
+        Whether the rate passes, in a window that is whole.
+    traffic
+        What is counted, observed, and the least that says something.
+    periods
+        Periods in the window.
+    """
+    kind, count, minimum = traffic
+    return [
+        Check(
+            name="error_rate_percent",
+            observed=round(rate[0], 1),
+            threshold=float(rate[1]),
+            samples=periods,
+            passed=quiet,
+        ),
+        Check(
+            name=kind,
+            observed=float(count),
+            threshold=float(minimum),
+            samples=periods,
+            passed=count >= minimum,
+        ),
+        Check(
+            name="periods_with_traffic",
+            observed=float(samples[0]),
+            threshold=float(samples[1]),
+            samples=periods,
+            passed=samples[0] >= samples[1],
+        ),
+    ]

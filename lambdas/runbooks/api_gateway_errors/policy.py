@@ -20,13 +20,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from lambdas.remediation.contracts import (
-    Check,
     ChildRequest,
     Decision,
     Json,
     Plan,
     PlannedCall,
-    Verdict,
     Verification,
     encode,
 )
@@ -42,7 +40,7 @@ from lambdas.remediation.resources.api_stage import (
     move,
 )
 from lambdas.remediation.resources.stack_events import StackOperation
-from lambdas.remediation.verification import Series, samples, total
+from lambdas.remediation.verification import Series, rate_checks, samples, total, verdict
 from lambdas.runbooks.api_gateway_errors.runbook import ApiGatewayErrorsLimits
 
 UNKNOWN = "unknown"
@@ -579,42 +577,15 @@ def judge(calm: Calm, *, final: bool) -> Verification:
         f"{seen.samples} of {calm.wanted_periods} periods"
     )
     whole = calm.periods >= calm.wanted_periods
-    if whole and calm.busy and calm.quiet:
-        verdict = Verdict.PASSED
-    elif not final:
-        verdict = Verdict.PENDING
-    elif whole and calm.busy:
-        verdict = Verdict.FAILED
-    else:
-        verdict = Verdict.INCONCLUSIVE
-    return Verification(verdict=verdict, reason=reason, checks=_checks(calm))
-
-
-def _checks(calm: Calm) -> list[Check]:
-    seen, limits = calm.traffic, calm.limits
-    return [
-        Check(
-            name="error_rate_percent",
-            observed=round(seen.error_rate_percent, 1),
-            threshold=float(limits.error_rate_percent),
-            samples=calm.periods,
-            passed=calm.quiet and calm.periods >= calm.wanted_periods,
-        ),
-        Check(
-            name="requests",
-            observed=float(seen.requests),
-            threshold=float(limits.minimum_requests),
-            samples=calm.periods,
-            passed=seen.requests >= limits.minimum_requests,
-        ),
-        Check(
-            name="periods_with_traffic",
-            observed=float(seen.samples),
-            threshold=float(calm.minimum_samples),
-            samples=calm.periods,
-            passed=seen.samples >= calm.minimum_samples,
-        ),
-    ]
+    found = verdict(whole=whole, busy=calm.busy, quiet=calm.quiet, final=final)
+    checks = rate_checks(
+        rate=(seen.error_rate_percent, calm.limits.error_rate_percent),
+        quiet=whole and calm.quiet,
+        traffic=("requests", seen.requests, calm.limits.minimum_requests),
+        samples=(seen.samples, calm.minimum_samples),
+        periods=calm.periods,
+    )
+    return Verification(verdict=found, reason=reason, checks=checks)
 
 
 def moved_by_us(calls: Sequence[PlannedCall]) -> tuple[str, str] | None:

@@ -39,7 +39,7 @@ from lambdas.remediation.resources.lambda_alias import (
     FunctionState,
     Invocation,
 )
-from lambdas.remediation.verification import Series, samples, total
+from lambdas.remediation.verification import Series, rate_checks, samples, total, verdict
 from lambdas.runbooks.lambda_errors.runbook import LambdaErrorsLimits
 
 CHILD = "dynamodb_throttling"
@@ -450,42 +450,15 @@ def judge(health: Health, *, final: bool) -> Verification:
         f"{seen.samples} of {health.wanted_periods} periods"
     )
     whole = health.periods >= health.wanted_periods
-    if whole and health.busy and health.quiet:
-        verdict = Verdict.PASSED
-    elif not final:
-        verdict = Verdict.PENDING
-    elif whole and health.busy:
-        verdict = Verdict.FAILED
-    else:
-        verdict = Verdict.INCONCLUSIVE
-    return Verification(verdict=verdict, reason=reason, checks=_checks(health))
-
-
-def _checks(health: Health) -> list[Check]:
-    seen, limits = health.traffic, health.limits
-    return [
-        Check(
-            name="error_rate_percent",
-            observed=round(seen.error_rate_percent, 1),
-            threshold=float(limits.error_rate_percent),
-            samples=health.periods,
-            passed=health.quiet and health.periods >= health.wanted_periods,
-        ),
-        Check(
-            name="invocations",
-            observed=float(seen.invocations),
-            threshold=float(limits.minimum_invocations),
-            samples=health.periods,
-            passed=seen.invocations >= limits.minimum_invocations,
-        ),
-        Check(
-            name="periods_with_traffic",
-            observed=float(seen.samples),
-            threshold=float(health.minimum_samples),
-            samples=health.periods,
-            passed=seen.samples >= health.minimum_samples,
-        ),
-    ]
+    found = verdict(whole=whole, busy=health.busy, quiet=health.quiet, final=final)
+    checks = rate_checks(
+        rate=(seen.error_rate_percent, health.limits.error_rate_percent),
+        quiet=whole and health.quiet,
+        traffic=("invocations", seen.invocations, health.limits.minimum_invocations),
+        samples=(seen.samples, health.minimum_samples),
+        periods=health.periods,
+    )
+    return Verification(verdict=found, reason=reason, checks=checks)
 
 
 def with_smoke(
