@@ -171,6 +171,8 @@ def problems(machine: State, runbook: Runbook, own: set[str]) -> Iterator[str]:
     for title in sorted(own - reached):
         yield f"{title}: no path leads to it"
     yield from _tokens(machine)
+    if not runbook.reversible and not runbook.keep_when_ineffective:
+        yield "JudgeVerification: cannot roll back what is not reversible: keep_when_ineffective"
     for title in sorted(own):
         if not runbook.reversible and "RollBack" in _next_states(states[title]):
             yield f"{title}: goes to RollBack, but its runbook says it is not reversible"

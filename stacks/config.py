@@ -36,7 +36,15 @@ _NAMED = {
     "functions": "function_name",
     "apis": "api_name",
     "stacks": "stack_name",
+    "buckets": "bucket_name",
+    "user_pools": "user_pool_id",
+    "secrets": "secret_id",
+    "dashboards": "dashboard_name",
+    "roles": "role_name",
 }
+# Keys of an entry that name entries of another list.
+_REFERENCES = (("apis", "functions"), ("apis", "tables"), ("secrets", "consumers"))
+_REFERRED = {"functions": "functions", "tables": "tables", "consumers": "functions"}
 _WANTED = {
     "array": "a list",
     "boolean": "true or false",
@@ -251,14 +259,15 @@ def _repeated_names(data: dict[str, Any]) -> Iterator[str]:
 
 
 def _unknown_names(data: dict[str, Any]) -> Iterator[str]:
-    """What an API says is behind it has to be protected too."""
-    for position, api in enumerate(data.get("apis", [])):
-        for section in ("functions", "tables"):
-            known = [entry[_NAMED[section]] for entry in data.get(section, [])]
-            for number, name in enumerate(api.get(section, [])):
+    """What is said to be behind an API, or to read a secret, has to be protected too."""
+    for owner, key in _REFERENCES:
+        section = _REFERRED[key]
+        known = [entry[_NAMED[section]] for entry in data.get(section, [])]
+        for position, entry in enumerate(data.get(owner, [])):
+            for number, name in enumerate(entry.get(key, [])):
                 if name not in known:
                     yield (
-                        f"apis[{position}].{section}[{number}]: {_quoted(name)} is not in "
+                        f"{owner}[{position}].{key}[{number}]: {_quoted(name)} is not in "
                         f"{section}; add it there, or take it out here"
                     )
 

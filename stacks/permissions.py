@@ -1,7 +1,8 @@
 """From the calls that steps declare to IAM statements on exactly the configured resources.
 
 The resource of an action follows from its service; the few actions without resource-level support
-are listed with the reason, everything else that would need `*` stops the synth.
+are listed with the reason, everything else that would need `*` stops the synth. A step that needs
+an action on other resources than usual says which: `s3:GetObject@exports`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -63,16 +64,23 @@ def statements(calls: Iterable[str], platform: Platform) -> list[Statement]:
         scope = _scope(call, platform)
         key = (scope.resources, repr(scope.conditions), scope.reason)
         actions = found[key].actions if key in found else ()
-        found[key] = replace(scope, actions=(*actions, call))
+        found[key] = replace(scope, actions=(*actions, action_of(call)))
     # A platform without resources of a kind: there is nothing to allow.
     return [statement for statement in found.values() if statement.resources]
+
+
+def action_of(call: str) -> str:
+    """IAM action of a declared call, without the resources it names."""
+    return call.partition("@")[0]
 
 
 def _scope(call: str, platform: Platform) -> Statement:
     """Statement for one call, its actions still to be filled in."""
     if call in WITHOUT_RESOURCE:
         return _on(["*"], reason="these actions have no resource types: they only read")
-    scope = _BY_CALL.get(call) or _BY_SERVICE.get(call.partition(":")[0])
+    scope = _BY_CALL.get(call)
+    if scope is None and "@" not in call:
+        scope = _BY_SERVICE.get(call.partition(":")[0])
     if scope is None:
         raise UnknownCallError(f"{call}: add its resources to stacks/permissions.py")
     return scope(platform)
@@ -173,11 +181,40 @@ def _api(api: Api) -> str:
     return f"arn:{cdk.Aws.PARTITION}:apigateway:{cdk.Aws.REGION}::/{kind}/{api.api_id}"
 
 
+def _user_pools(platform: Platform) -> Statement:
+    return _on([_arn("cognito-idp", f"userpool/{p.user_pool_id}") for p in platform.user_pools])
+
+
+def _buckets(platform: Platform) -> Statement:
+    return _on([f"arn:{cdk.Aws.PARTITION}:s3:::{b.bucket_name}" for b in platform.buckets])
+
+
+def _secrets(platform: Platform) -> Statement:
+    return _on(
+        [_arn("secretsmanager", f"secret:{s.secret_id}-??????") for s in platform.secrets],
+        reason="Secrets Manager ends the ARN of a secret with six characters of its own",
+    )
+
+
+def _dashboards(platform: Platform) -> Statement:
+    names = [d.dashboard_name for d in platform.dashboards]
+    account = f"arn:{cdk.Aws.PARTITION}:cloudwatch::{cdk.Aws.ACCOUNT_ID}"
+    return _on([f"{account}:dashboard/{name}" for name in names])
+
+
+def _roles(platform: Platform) -> Statement:
+    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
+    return _on([f"{account}:role/{r.role_name}" for r in platform.roles])
+
+
 _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "apigateway:GET": _stages_and_deployments,
     "apigateway:PATCH": _stages,
     "application-autoscaling:RegisterScalableTarget": _scalable_targets,
+    "cloudwatch:DeleteDashboards": _dashboards,
+    "cloudwatch:GetDashboard": _dashboards,
     "cloudwatch:GetInsightRuleReport": _insight_rules,
+    "cloudwatch:PutDashboard": _dashboards,
     "dynamodb:CreateBackup": _tables,
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
@@ -186,6 +223,10 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,
+    "cognito-idp": _user_pools,
     "dynamodb": _tables_and_indexes,
+    "iam": _roles,
     "lambda": _functions,
+    "s3": _buckets,
+    "secretsmanager": _secrets,
 }

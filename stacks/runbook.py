@@ -1,5 +1,9 @@
 """One declaration becomes its two functions, their roles, and the composed state machine."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -38,6 +42,15 @@ def declared_calls(entry: CatalogEntry, role: Role) -> set[str]:
     both read what the resource modules read, which the steps of that role declare.
     """
     return {call for s in entry.steps.values() if s.role is role for call in s.calls}
+
+
+@contextmanager
+def _as_file(definition: dict[str, object]) -> Iterator[str]:
+    """A machine as a file, which CDK copies: inline, each would be 40 KB of the template."""
+    with tempfile.NamedTemporaryFile("w", suffix=".asl.json") as file:
+        file.write(minified(definition))
+        file.flush()
+        yield file.name
 
 
 class RunbookConstruct(Construct):
@@ -112,25 +125,26 @@ class RunbookConstruct(Construct):
             retention=logs.RetentionDays.THREE_MONTHS,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        state_machine = sfn.StateMachine(
-            self,
-            "StateMachine",
-            state_machine_name=f"{prefix}-{self.runbook.kebab}",
-            definition_body=sfn.DefinitionBody.from_string(minified(self.definition)),
-            definition_substitutions={
-                "ObserveFunctionArn": self.observe.function.function_arn,
-                "ChangeFunctionArn": self.change.function.function_arn,
-                "RunTableName": core.run_table.table_name,
-                "OperatorTopicArn": core.operators.topic_arn,
-                "RunbookName": self.runbook.name,
-            },
-            role=role,
-            tracing_enabled=True,
-            logs=sfn.LogOptions(
-                destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False
-            ),
-        )
-        # CDK grants nothing for a text definition: exactly what the file names is granted here.
+        with _as_file(self.definition) as file:
+            state_machine = sfn.StateMachine(
+                self,
+                "StateMachine",
+                state_machine_name=f"{prefix}-{self.runbook.kebab}",
+                definition_body=sfn.DefinitionBody.from_file(file),
+                definition_substitutions={
+                    "ObserveFunctionArn": self.observe.function.function_arn,
+                    "ChangeFunctionArn": self.change.function.function_arn,
+                    "RunTableName": core.run_table.table_name,
+                    "OperatorTopicArn": core.operators.topic_arn,
+                    "RunbookName": self.runbook.name,
+                },
+                role=role,
+                tracing_enabled=True,
+                logs=sfn.LogOptions(
+                    destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False
+                ),
+            )
+        # CDK grants nothing for a definition in a file: exactly what the file names is granted.
         self.observe.grant_invoke(role)
         self.change.grant_invoke(role)
         core.grant_publish(role, core.operators)

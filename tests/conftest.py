@@ -19,6 +19,8 @@ from lambdas.remediation import clients, observability, platform, settings, step
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.records import OPEN_RUNS_INDEX, RunTable
 
+pytest_plugins = ["tests.e2e.fixtures"]
+
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"  # of the events in tests/events, and moto's
 NOW = datetime(2026, 3, 2, 12, 10, tzinfo=UTC)

@@ -53,6 +53,7 @@ MAX_CAUSE = 30_000
 MAX_SHORT_REASON = 2_000
 # A changing function cannot run longer (stacks/runbook.py), so its mark cannot be older.
 CHANGE_FUNCTION_SECONDS = 60
+_UNSETTLED = {OutcomeName.REFUSED, OutcomeName.HANDED_OVER}
 NEXT_ACTION = {
     OutcomeName.HANDED_OVER: "look at the target and decide; automation has let go of it",
     OutcomeName.INEFFECTIVE: "the change stands on purpose; find the real cause",
@@ -147,8 +148,14 @@ class Ending:
         plan = record.plan if record else None
         outcome = judge(self.run, plan, facts)
         made: list[CallResult] | None = None
-        if outcome.name is OutcomeName.REFUSED and self._was_claimed() and plan is not None:
-            # A retried change may be refused after its first try had gone through: look.
+        if (
+            outcome.name in _UNSETTLED
+            and facts.failure
+            and self._was_claimed()
+            and plan is not None
+        ):
+            # A retried change may be refused after its first try had gone through, and what cannot
+            # be taken back may have been done half: look.
             standing = self._standing()
             if standing:
                 made = standing

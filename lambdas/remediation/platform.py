@@ -18,23 +18,32 @@ PACKAGED = Path(__file__).parents[2] / "platform.json"
 
 
 class Table(Frozen):
-    """A DynamoDB table and the global secondary indexes to watch."""
+    """A DynamoDB table and the global secondary indexes to watch.
+
+    `pointer_parameter` is the SSM parameter that tells the application which table to use;
+    `export_bucket` is where its exports go.
+    """
 
     table_name: str
     indexes: tuple[str, ...] = ()
+    pointer_parameter: str | None = None
+    export_bucket: str | None = None
 
 
 class Function(Frozen):
     """A Lambda function. Without an alias there is nothing to roll back to: it only hands over.
 
     `smoke_event` is a payload that changes nothing and must be answered without an error;
-    `log_group` is where its errors are read (its default group if left out).
+    `log_group` is where its errors are read (its default group if left out). `code_bucket` is
+    where its packages come from, `variables_secret_id` where values of its variables do.
     """
 
     function_name: str
     alias: str | None = None
     log_group: str | None = None
     smoke_event: dict[str, Any] | None = None
+    code_bucket: str | None = None
+    variables_secret_id: str | None = None
 
     @property
     def dimensions(self) -> dict[str, str]:
@@ -74,9 +83,56 @@ class Api(Frozen):
 
 
 class CloudFormationStack(Frozen):
-    """A stack that deploys the platform."""
+    """A stack that deploys the platform.
+
+    `template_bucket` is where prepared templates come from and replaced ones are kept;
+    `execution_role` is the role CloudFormation changes the resources with.
+    """
 
     stack_name: str
+    template_bucket: str | None = None
+    execution_role: str | None = None
+
+
+class Bucket(Frozen):
+    """An S3 bucket with old artifacts. `prefixes` are those whose objects may expire."""
+
+    bucket_name: str
+    prefixes: tuple[str, ...] = ()
+
+
+class UserPool(Frozen):
+    """A Cognito user pool. `groups` are those that a new user may be added to."""
+
+    user_pool_id: str
+    groups: tuple[str, ...] = ()
+
+
+class Secret(Frozen):
+    """A secret that holds an API key.
+
+    `issuer` says who makes a new key: `secrets_manager` (random), or `iam` (a service-specific
+    credential of `user_name` for `service_name`). `consumers` are the functions that read it.
+    """
+
+    secret_id: str
+    issuer: str = "secrets_manager"
+    user_name: str | None = None
+    service_name: str | None = None
+    consumers: tuple[str, ...] = ()
+
+
+class Dashboard(Frozen):
+    """A CloudWatch dashboard of the platform."""
+
+    dashboard_name: str
+
+
+class IamRole(Frozen):
+    """A role of the platform. `must_allow` are actions that no smaller policy may take away."""
+
+    role_name: str
+    must_allow: tuple[str, ...] = ()
 
 
 class RunbookSettings(Frozen):
@@ -108,12 +164,21 @@ class Platform(Frozen):
     functions: tuple[Function, ...] = ()
     apis: tuple[Api, ...] = ()
     stacks: tuple[CloudFormationStack, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
+    user_pools: tuple[UserPool, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    dashboards: tuple[Dashboard, ...] = ()
+    roles: tuple[IamRole, ...] = ()
     notifications: Notifications = field(default_factory=Notifications)
     runbooks: dict[str, RunbookSettings] = field(default_factory=dict)
 
     def settings(self, runbook: str) -> RunbookSettings:
         """Settings of one runbook, empty if the file has none."""
         return self.runbooks.get(runbook, RunbookSettings())
+
+    def table(self, name: str) -> Table:
+        """The table of that name."""
+        return next(t for t in self.tables if t.table_name == name)
 
     def function(self, name: str) -> Function:
         """The function of that name."""
@@ -133,6 +198,20 @@ class Platform(Frozen):
         )
 
 
+# Lists of the file, by key: the resources of one kind.
+SECTIONS: dict[str, type[Frozen]] = {
+    "tables": Table,
+    "functions": Function,
+    "apis": Api,
+    "stacks": CloudFormationStack,
+    "buckets": Bucket,
+    "user_pools": UserPool,
+    "secrets": Secret,
+    "dashboards": Dashboard,
+    "roles": IamRole,
+}
+
+
 def parse(data: dict[str, Any]) -> Platform:
     """Platform from the (already validated) JSON object."""
     mode = data.get("mode")
@@ -140,23 +219,17 @@ def parse(data: dict[str, Any]) -> Platform:
         name=data["name"],
         mode=Mode(mode) if mode else None,
         max_changes_per_hour=data.get("max_changes_per_hour", 6),
-        tables=tuple(
-            Table(table_name=t["table_name"], indexes=tuple(t.get("indexes", ())))
-            for t in data.get("tables", ())
-        ),
-        functions=tuple(Function(**f) for f in data.get("functions", ())),
-        apis=tuple(_api(a) for a in data.get("apis", ())),
-        stacks=tuple(CloudFormationStack(**s) for s in data.get("stacks", ())),
+        **{
+            section: tuple(_listed(kind, entry) for entry in data.get(section, ()))
+            for section, kind in SECTIONS.items()
+        },
         notifications=Notifications(email=tuple(data.get("notifications", {}).get("email", ()))),
         runbooks={name: _settings(s) for name, s in data.get("runbooks", {}).items()},
     )
 
 
-def _api(data: dict[str, Any]) -> Api:
-    behind: dict[str, Any] = {
-        k: tuple(v) if k in {"functions", "tables"} else v for k, v in data.items()
-    }
-    return Api(**behind)
+def _listed(kind: Any, data: dict[str, Any]) -> Any:
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
 
 
 def _settings(data: dict[str, Any]) -> RunbookSettings:

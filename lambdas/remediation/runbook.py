@@ -6,11 +6,12 @@ the steps that make the calls (`lambdas.remediation.runtime.step`).
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lambdas.remediation.alarms import Alarm, AlarmSpec
 from lambdas.remediation.contracts import Mode, Severity
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.targets import Place, Target
 
@@ -21,8 +22,7 @@ def limit(default: int, minimum: int, maximum: int, meaning: str) -> int:
     return dataclasses.field(default=default, metadata=bounds)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(Frozen):
     """Limits every runbook has. Each number can be overridden in the platform file."""
 
     max_changes_per_hour: int = limit(2, 1, 20, "changes of one target in a clock hour")
@@ -60,13 +60,11 @@ class Limits:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoParameters:
+class NoParameters(Frozen):
     """A runbook without parameters."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runbook:
+class Runbook(Frozen):
     """One procedure of the operations runbook.
 
     Parameters

@@ -79,3 +79,87 @@ class ApiStage:
             f"arn:{place.partition}:apigateway:{place.region}::/{kind}/{api.api_id}"
             f"/stages/{api.stage}"
         )
+
+
+class Stack:
+    """A CloudFormation stack, named by `stack_name`."""
+
+    key: ClassVar[str] = "stack_name"
+
+    def names(self, platform: Platform) -> tuple[str, ...]:
+        """Stacks of the platform file."""
+        return tuple(s.stack_name for s in platform.stacks)
+
+    def arn(self, name: str, _platform: Platform, place: Place) -> str:
+        """ARN of the stack, without the id that CloudFormation makes up."""
+        return f"arn:{place.partition}:cloudformation:{place.region}:{place.account}:stack/{name}"
+
+
+class S3Bucket:
+    """An S3 bucket, named by `bucket_name`."""
+
+    key: ClassVar[str] = "bucket_name"
+
+    def names(self, platform: Platform) -> tuple[str, ...]:
+        """Buckets of the platform file."""
+        return tuple(b.bucket_name for b in platform.buckets)
+
+    def arn(self, name: str, _platform: Platform, place: Place) -> str:
+        """ARN of the bucket; S3's ARNs carry neither Region nor account."""
+        return f"arn:{place.partition}:s3:::{name}"
+
+
+class CognitoUserPool:
+    """A Cognito user pool, named by `user_pool_id`; its users are locked with it."""
+
+    key: ClassVar[str] = "user_pool_id"
+
+    def names(self, platform: Platform) -> tuple[str, ...]:
+        """User pools of the platform file."""
+        return tuple(p.user_pool_id for p in platform.user_pools)
+
+    def arn(self, name: str, _platform: Platform, place: Place) -> str:
+        """ARN of the user pool."""
+        return f"arn:{place.partition}:cognito-idp:{place.region}:{place.account}:userpool/{name}"
+
+
+class SecretsManagerSecret:
+    """A secret of Secrets Manager, named by `secret_id`: its name, never its value."""
+
+    key: ClassVar[str] = "secret_id"
+
+    def names(self, platform: Platform) -> tuple[str, ...]:
+        """Secrets of the platform file."""
+        return tuple(s.secret_id for s in platform.secrets)
+
+    def arn(self, name: str, _platform: Platform, place: Place) -> str:
+        """ARN of the secret, without the six characters that Secrets Manager makes up."""
+        return f"arn:{place.partition}:secretsmanager:{place.region}:{place.account}:secret:{name}"
+
+
+class CloudWatchDashboard:
+    """A CloudWatch dashboard, named by `dashboard_name`."""
+
+    key: ClassVar[str] = "dashboard_name"
+
+    def names(self, platform: Platform) -> tuple[str, ...]:
+        """Dashboards of the platform file."""
+        return tuple(d.dashboard_name for d in platform.dashboards)
+
+    def arn(self, name: str, _platform: Platform, place: Place) -> str:
+        """ARN of the dashboard; dashboards are the account's, not a Region's."""
+        return f"arn:{place.partition}:cloudwatch::{place.account}:dashboard/{name}"
+
+
+class Role:
+    """An IAM role, named by `role_name`."""
+
+    key: ClassVar[str] = "role_name"
+
+    def names(self, platform: Platform) -> tuple[str, ...]:
+        """Roles of the platform file."""
+        return tuple(r.role_name for r in platform.roles)
+
+    def arn(self, name: str, _platform: Platform, place: Place) -> str:
+        """ARN of the role; IAM's ARNs carry no Region."""
+        return f"arn:{place.partition}:iam::{place.account}:role/{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import threading
@@ -49,28 +50,33 @@ LIMITS = {
     "join_interval_seconds": 1,
     "join_attempts": 30,
 }
-OWN_LIMITS = {
-    RUNBOOK: {"max_capacity_units": 400, "throttled_requests_per_period": 9},
-    "back_up_dynamodb_table": {"hold_checks": 0, "poll_attempts": 10},
-    "lambda_errors": {"minimum_invocations": 3},
-    "api_gateway_errors": {"minimum_requests": 3},
-}
+
+
+def of_runbook(name: str, attribute: str) -> dict[str, Any]:
+    """What a runbook's own tests need of the platform file: `engine.py` in its test folder.
+
+    `LIMITS` are its limits in short, `PLATFORM` sections with the resources it works on.
+    """
+    if not (Path(__file__).parents[1] / "runbooks" / name / "engine.py").exists():
+        return {}
+    module = importlib.import_module(f"tests.runbooks.{name}.engine")
+    found: dict[str, Any] = getattr(module, attribute, {})
+    return found
 
 
 def platform(tables: int, services: int, *, back_up_first: bool) -> dict[str, Any]:
     listed = [{"table_name": f"Orders-{n:02}", "indexes": [INDEX]} for n in range(tables)]
+    names = [entry.runbook.name for entry in discover()]
     runbooks: dict[str, Any] = {
-        name: {"mode": "act", "limits": LIMITS | OWN_LIMITS[name]}
-        for name in (entry.runbook.name for entry in discover())
+        name: {"mode": "act", "limits": LIMITS | of_runbook(name, "LIMITS")} for name in names
     }
     runbooks[RUNBOOK]["options"] = {"back_up_first": back_up_first}
-    return {
-        "name": "e2e",
-        "max_changes_per_hour": 100,
-        "tables": listed,
-        **listed_services(services, tables=tables),
-        "runbooks": runbooks,
-    }
+    sections: dict[str, list[Any]] = {"tables": listed, **listed_services(services, tables=tables)}
+    for name in names:
+        for section, entries in of_runbook(name, "PLATFORM").items():
+            known = sections.setdefault(section, [])
+            known += [entry for entry in entries if entry not in known]
+    return {"name": "e2e", "max_changes_per_hour": 100, **sections, "runbooks": runbooks}
 
 
 def assembly(folder: Path, *, tables: int, services: int, back_up_first: bool = False) -> Path:

@@ -22,7 +22,8 @@ SDK_ERRORS = "botocore.exceptions"
 RESOURCES = "lambdas.remediation.resources."
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 SECRETS = re.compile(r"passw|secret|credential|api_?key|private_?key|access_?key|token", re.I)
-NO_SECRETS = {"secret_id", "secret_arn"}
+# Names of secrets, and the list of them in the platform file.
+NO_SECRETS = {"secret_id", "secret_arn", "variables_secret_id", "secrets"}
 
 
 def parsed(root: Path = ROOT) -> Modules:

@@ -35,6 +35,8 @@ ENVELOPE_STEPS = {
     "watch_hold": "WatchHold",
     "roll_back": "RollBack",
 }
+# What cannot be taken back has no steps that do.
+IRREVERSIBLE_STEPS = [s for s in ENVELOPE_STEPS if s not in {"check_undo", "roll_back"}]
 # Called by the poll, between runs.
 LEDGER_STEP = "current_releases"
 CHANGING_STEPS = {"roll_back"}
@@ -135,7 +137,8 @@ def every_step_is_called(subject: Subject) -> Iterator[str]:
 
 
 def every_runbook_has_the_steps_of_the_envelope(subject: Subject) -> Iterator[str]:
-    for step in ENVELOPE_STEPS:
+    needed = ENVELOPE_STEPS if subject.entry.runbook.reversible else IRREVERSIBLE_STEPS
+    for step in needed:
         info = subject.entry.steps.get(step)
         role = Role.CHANGE if step in CHANGING_STEPS else Role.OBSERVE
         if info is None:
@@ -188,13 +191,19 @@ def misdirected(
     if issubclass(error, RetryableError) and error.__name__ not in retried:
         yield f"{name}: {error.__name__} of {info.name} is not retried"
     found = destination(state, error.__name__)
-    expected = RESERVED_DESTINATIONS.get(name) or expected_destination(info.role, error, changed)
+    expected = RESERVED_DESTINATIONS.get(name) or expected_destination(
+        info.role, error, changed, subject.entry.runbook.reversible
+    )
     if found != expected:
         yield f"{name}: {error.__name__} of {info.name} goes to {found}, not to {expected}"
 
 
-def expected_destination(role: Role, error: type[RemediationError], changed: bool) -> str:
-    """`RollBack` if something may have changed, else `Finish`."""
+def expected_destination(
+    role: Role, error: type[RemediationError], changed: bool, reversible: bool
+) -> str:
+    """`RollBack` if something may have changed and can be taken back, else `Finish`."""
+    if not reversible:
+        return "Finish"
     if issubclass(error, RefusedError):
         return "RollBack" if changed else "Finish"
     return "RollBack" if changed or role is Role.CHANGE else "Finish"

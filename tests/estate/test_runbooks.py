@@ -98,7 +98,6 @@ def payload(subject: Subject, name: str, **changes: str | None) -> Subject:
     return with_states(subject, **{name: {"Arguments": arguments}})
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class UnboundedLimits(DynamoDbThrottlingLimits):
     max_tables: int = 3
 

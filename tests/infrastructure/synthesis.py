@@ -60,6 +60,31 @@ class Synthesised:
             for resource in as_list(s["Resource"])
         }
 
+    def definition_text(self, machine: Properties) -> str:
+        """The machine's ASL, as it is stored: in the template, or beside it."""
+        if "DefinitionString" in machine:
+            return str(machine["DefinitionString"])
+        stored = machine["DefinitionS3Location"]["Key"]
+        return (self.outdir / f"asset.{stored}").read_text()
+
+    def definition(self, machine: Properties) -> dict[str, Any]:
+        """The machine's ASL with its substitutions as `<LogicalId...>`."""
+        text = self.definition_text(machine)
+        for token, value in machine["DefinitionSubstitutions"].items():
+            text = text.replace("${" + token + "}", flat(value))
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def inlined(self) -> dict[str, Any]:
+        """The template with every machine in it, for tools that look at nothing else."""
+        template: dict[str, Any] = json.loads(json.dumps(self.template))
+        for resource in template["Resources"].values():
+            if resource["Type"] == "AWS::StepFunctions::StateMachine":
+                properties = resource["Properties"]
+                properties["DefinitionString"] = self.definition_text(properties)
+                properties.pop("DefinitionS3Location", None)
+        return template
+
 
 def synthesise(
     outdir: Path,
@@ -107,14 +132,6 @@ def flat(value: Any) -> str:
 def logical_id(value: Any) -> str:
     """Logical id in a reference or ARN of a resource of this template."""
     return flat(value).strip("<>").partition(".")[0]
-
-
-def definition(machine: Properties) -> dict[str, Any]:
-    """The machine's ASL with its substitutions as `<LogicalId...>`."""
-    text = machine["DefinitionString"]
-    for token, value in machine["DefinitionSubstitutions"].items():
-        text = text.replace("${" + token + "}", flat(value))
-    return json.loads(text)
 
 
 def every_state(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

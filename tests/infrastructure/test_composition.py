@@ -337,8 +337,17 @@ def test_a_broken_rule_stops_the_synth(states, rule):
     assert rule in message
 
 
+def test_an_irreversible_runbook_keeps_what_did_not_help():
+    runbook = dataclasses.replace(RUNBOOK, reversible=False, keep_when_ineffective=False)
+
+    with pytest.raises(CompositionError) as error:
+        composed(own(Act=CHANGE), runbook=runbook)
+
+    assert "JudgeVerification: cannot roll back what is not reversible" in str(error.value)
+
+
 def test_an_irreversible_runbook_never_goes_to_roll_back():
-    runbook = dataclasses.replace(RUNBOOK, reversible=False)
+    runbook = dataclasses.replace(RUNBOOK, reversible=False, keep_when_ineffective=True)
 
     with pytest.raises(CompositionError) as error:
         composed(own(Act=CHANGE), runbook=runbook)

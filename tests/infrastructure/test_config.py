@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,10 @@ COMMITTED = ROOT / "platform.json"
 SCHEMA = json.loads((ROOT / "platform.schema.json").read_text())
 
 
-@dataclass(frozen=True, kw_only=True)
 class ThrottlingLimits(Limits):
     max_capacity_units: int = limit(4_000, 1, 40_000, "ceiling of a table's capacity")
 
 
-@dataclass(frozen=True, kw_only=True)
 class PatientLimits(Limits):
     metric_period_seconds: int = limit(60, 1, 86_400, "period of alarms")
 
@@ -163,16 +160,18 @@ SHAPE = {
     "not an object": ([], "must be an object, got a list"),
     "unknown key": (
         {"name": "shop", "tabels": []},
-        "tabels: unknown key; did you mean tables? accepted: $schema, apis, functions, "
-        "max_changes_per_hour, mode, name, notifications, runbooks, stacks, tables",
+        "tabels: unknown key; did you mean tables? accepted: $schema, apis, buckets, dashboards, "
+        "functions, max_changes_per_hour, mode, name, notifications, roles, runbooks, secrets, "
+        "stacks, tables, user_pools",
     ),
     "unknown key with nothing like it": (
         {"name": "shop", "tables": [{**TABLE, "x": 1}]},
-        "tables[0].x: unknown key; accepted: indexes, table_name",
+        "tables[0].x: unknown key; accepted: export_bucket, indexes, pointer_parameter, table_name",
     ),
     "misspelled required key": (
         {"name": "shop", "tables": [{"tablename": "Orders"}]},
-        "tables[0].tablename: unknown key; did you mean table_name? accepted: indexes, table_name",
+        "tables[0].tablename: unknown key; did you mean table_name? accepted: export_bucket, "
+        "indexes, pointer_parameter, table_name",
     ),
     "missing table name": (
         {"name": "shop", "tables": [TABLE, {"indexes": []}]},
@@ -581,7 +580,8 @@ def test_accepts_an_alarm_that_looks_back_exactly_a_day(tmp_path):
 def test_tells_the_unknown_key_before_everything_else(tmp_path):
     data = {"max_changes_per_hour": 0, "tables": [{"indexes": "x", "tabel_name": "Orders"}]}
     assert refusal(tmp_path, data) == (
-        "tables[0].tabel_name: unknown key; did you mean table_name? accepted: indexes, table_name"
+        "tables[0].tabel_name: unknown key; did you mean table_name? accepted: export_bucket, "
+        "indexes, pointer_parameter, table_name"
     )
 
 
@@ -829,6 +829,11 @@ def test_the_schema_accepts_every_key_that_the_reader_accepts(tmp_path):
         "functions": [{"function_name": "chat", "alias": "live"}],
         "apis": [{**API, "protocol": "HTTP"}],
         "stacks": [{"stack_name": "Shop"}],
+        "buckets": [{"bucket_name": "shop-artifacts", "prefixes": ["builds/"]}],
+        "user_pools": [{"user_pool_id": "us-east-1_Shop", "groups": ["Buyers"]}],
+        "secrets": [{"secret_id": "shop/api-key", "consumers": ["chat"]}],
+        "dashboards": [{"dashboard_name": "Shop"}],
+        "roles": [{"role_name": "shop-chat", "must_allow": ["dynamodb:GetItem"]}],
         "notifications": {"email": ["on-call@example.com"]},
         "runbooks": {
             "dynamodb_throttling": {
@@ -852,6 +857,11 @@ def test_the_schema_accepts_every_key_that_the_reader_accepts(tmp_path):
             ),
         ),
         stacks=(platform_file.CloudFormationStack(stack_name="Shop"),),
+        buckets=(platform_file.Bucket(bucket_name="shop-artifacts", prefixes=("builds/",)),),
+        user_pools=(platform_file.UserPool(user_pool_id="us-east-1_Shop", groups=("Buyers",)),),
+        secrets=(platform_file.Secret(secret_id="shop/api-key", consumers=("chat",)),),
+        dashboards=(platform_file.Dashboard(dashboard_name="Shop"),),
+        roles=(platform_file.IamRole(role_name="shop-chat", must_allow=("dynamodb:GetItem",)),),
         notifications=platform_file.Notifications(email=("on-call@example.com",)),
         runbooks={
             "dynamodb_throttling": platform_file.RunbookSettings(

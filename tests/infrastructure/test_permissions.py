@@ -12,7 +12,6 @@ from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
 from tests.infrastructure.synthesis import (
     as_list,
-    definition,
     every_state,
     flat,
     logical_id,
@@ -284,7 +283,7 @@ def test_a_machine_may_do_exactly_what_its_definition_names(product):
         for entry in product.entries
     }
     for machine in machines.values():
-        asl = definition(machine)
+        asl = product.definition(machine)
         wanted = set()
         for _, state in every_state(asl):
             if state["Type"] == "Task":

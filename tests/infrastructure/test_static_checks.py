@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 
 from stacks.runbook import composed
-from tests.infrastructure.synthesis import ROOT, definition, synthesise
+from tests.infrastructure.synthesis import ROOT, synthesise
 
 TEMPLATE = "RemediationStack.template.json"
 # Rule, what the message must look like, and why it is no fault.
@@ -51,8 +51,10 @@ def lint(template: Path) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def findings(product):
-    return lint(product.outdir / TEMPLATE)
+def findings(product, tmp_path_factory):
+    template = tmp_path_factory.mktemp("lint") / TEMPLATE
+    template.write_text(json.dumps(product.inlined()))
+    return lint(template)
 
 
 def is_no_fault(finding):
@@ -69,7 +71,7 @@ def test_every_finding_that_is_no_fault_still_occurs(findings):
 
 
 def test_cfn_lint_looks_into_the_machines(product, tmp_path):
-    template = json.loads(json.dumps(product.template))
+    template = product.inlined()
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::StepFunctions::StateMachine":
             asl = json.loads(resource["Properties"]["DefinitionString"])
@@ -99,7 +101,7 @@ def with_arns(machine):
 
 def test_asl_validator_accepts_every_deployed_machine(product, tmp_path):
     machines = {
-        m["StateMachineName"]: with_arns(definition(m))
+        m["StateMachineName"]: with_arns(product.definition(m))
         for m in product.of_type("AWS::StepFunctions::StateMachine").values()
     }
 

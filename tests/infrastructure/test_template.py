@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.infrastructure.synthesis import ROOT, as_list, definition, flat, logical_id, synthesise
+from tests.infrastructure.synthesis import ROOT, as_list, flat, logical_id, synthesise
 
 MAX_TEMPLATE_BYTES = 600_000
 MAX_RESOURCES = 400
@@ -310,10 +310,10 @@ def test_machines_are_traced(product):
 
 def test_definitions_are_minified_and_have_a_time_out(product):
     for machine in product.of_type("AWS::StepFunctions::StateMachine").values():
-        text = machine["DefinitionString"]
+        text = product.definition_text(machine)
 
         assert json.dumps(json.loads(text), separators=(",", ":")) == text
-        assert definition(machine)["TimeoutSeconds"] > 0
+        assert product.definition(machine)["TimeoutSeconds"] > 0
 
 
 def test_functions_know_the_time_out_of_their_machine(product):
@@ -331,14 +331,14 @@ def test_functions_know_the_time_out_of_their_machine(product):
             if f["Handler"].startswith(module)
         }
 
-        assert told == {str(definition(machine)["TimeoutSeconds"])}
+        assert told == {str(product.definition(machine)["TimeoutSeconds"])}
 
 
 def test_a_task_outlasts_the_function_it_calls(product):
     """Otherwise the machine goes on while the function still changes something."""
     timeouts = {k: f["Timeout"] for k, f in product.of_type("AWS::Lambda::Function").items()}
     for machine in product.of_type("AWS::StepFunctions::StateMachine").values():
-        for name, state in definition(machine)["States"].items():
+        for name, state in product.definition(machine)["States"].items():
             function = state.get("Arguments", {}).get("FunctionName")
             if function:
                 called = function.strip("<>").partition(".")[0]
@@ -383,7 +383,7 @@ def test_only_its_machine_may_invoke_a_changing_function(product):
         machine_roles = {
             logical_id(m["RoleArn"])
             for m in product.of_type("AWS::StepFunctions::StateMachine").values()
-            if f"<{function}.Arn>" in json.dumps(definition(m))
+            if f"<{function}.Arn>" in json.dumps(product.definition(m))
         }
         invokers = {
             role

@@ -34,7 +34,6 @@ ALARM = "remediation-ChatMessage-prod-throttled"
 INDEX_ALARM = "remediation-ChatMessage-prod-chatSessionId-index-throttled"
 
 
-@dataclass(frozen=True, kw_only=True)
 class DialLimits(Limits):
     max_position: int = limit(10, 1, 10, "highest position of a dial")
 

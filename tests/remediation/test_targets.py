@@ -1,5 +1,17 @@
 from lambdas.remediation.platform import parse
-from lambdas.remediation.targets import ApiStage, DynamoDbTable, LambdaFunction, Place, place_of
+from lambdas.remediation.targets import (
+    ApiStage,
+    CloudWatchDashboard,
+    CognitoUserPool,
+    DynamoDbTable,
+    LambdaFunction,
+    Place,
+    Role,
+    S3Bucket,
+    SecretsManagerSecret,
+    Stack,
+    place_of,
+)
 
 PLACE = Place(partition="aws-cn", region="cn-north-1", account="123456789012")
 PLATFORM = parse(
@@ -38,3 +50,26 @@ def test_arn_of_a_stage_has_no_account_and_says_which_kind_of_api():
     http = ApiStage().arn("web", PLATFORM, PLACE)
     assert rest == "arn:aws-cn:apigateway:cn-north-1::/restapis/e1n2s3i4g5/stages/prod"
     assert http == "arn:aws-cn:apigateway:cn-north-1::/apis/a1b2c3d4e5/stages/$default"
+
+
+def test_arns_of_kinds_without_region_or_made_up_endings():
+    platform = parse(
+        {
+            "name": "shop",
+            "stacks": [{"stack_name": "Shop"}],
+            "buckets": [{"bucket_name": "shop-artifacts"}],
+            "user_pools": [{"user_pool_id": "cn-north-1_Shop"}],
+            "secrets": [{"secret_id": "shop/api-key"}],
+            "dashboards": [{"dashboard_name": "Shop"}],
+            "roles": [{"role_name": "shop-chat"}],
+        }
+    )
+    kinds = (Stack, S3Bucket, CognitoUserPool, SecretsManagerSecret, CloudWatchDashboard, Role)
+    assert [kind().arn(*kind().names(platform), platform, PLACE) for kind in kinds] == [
+        "arn:aws-cn:cloudformation:cn-north-1:123456789012:stack/Shop",
+        "arn:aws-cn:s3:::shop-artifacts",
+        "arn:aws-cn:cognito-idp:cn-north-1:123456789012:userpool/cn-north-1_Shop",
+        "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:shop/api-key",
+        "arn:aws-cn:cloudwatch::123456789012:dashboard/Shop",
+        "arn:aws-cn:iam::123456789012:role/shop-chat",
+    ]

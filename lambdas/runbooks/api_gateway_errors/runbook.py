@@ -1,14 +1,11 @@
 """Declaration of `api_gateway_errors`: pure data, safe to import at synth."""
 
-from dataclasses import dataclass
-
 from lambdas.remediation.alarms import ApiErrorRateAlarm
 from lambdas.remediation.contracts import Mode, Severity
 from lambdas.remediation.runbook import Limits, Runbook, limit
 from lambdas.remediation.targets import ApiStage
 
 
-@dataclass(frozen=True, kw_only=True)
 class ApiGatewayErrorsLimits(Limits):
     """Limits of this runbook. Alarm, diagnosis and verification measure with the same numbers."""
 

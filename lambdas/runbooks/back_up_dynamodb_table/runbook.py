@@ -1,13 +1,11 @@
 """Declaration of `back_up_dynamodb_table`: pure data, safe to import at synth."""
 
-from dataclasses import dataclass
-
 from lambdas.remediation.contracts import Mode, Severity
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.runbook import Limits, Runbook, limit
 from lambdas.remediation.targets import DynamoDbTable
 
 
-@dataclass(frozen=True, kw_only=True)
 class BackUpDynamoDbTableLimits(Limits):
     """Limits of this runbook. They bound which of its own earlier backups a run may delete."""
 
@@ -28,8 +26,7 @@ class BackUpDynamoDbTableLimits(Limits):
     max_pruned_per_run: int = limit(10, 0, 25, "expired backups that one run deletes")
 
 
-@dataclass(frozen=True, kw_only=True)
-class BackUpDynamoDbTableParameters:
+class BackUpDynamoDbTableParameters(Frozen):
     """What a person may set.
 
     Parameters

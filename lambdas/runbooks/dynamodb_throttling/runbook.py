@@ -1,14 +1,12 @@
 """Declaration of `dynamodb_throttling`: pure data, safe to import at synth."""
 
-from dataclasses import dataclass
-
 from lambdas.remediation.alarms import TableThrottleAlarm
 from lambdas.remediation.contracts import Mode, Severity
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.runbook import Limits, Runbook, limit
 from lambdas.remediation.targets import DynamoDbTable
 
 
-@dataclass(frozen=True, kw_only=True)
 class DynamoDbThrottlingLimits(Limits):
     """Limits of this runbook. Capacity is per second, of each table and each index by itself.
 
@@ -41,8 +39,7 @@ class DynamoDbThrottlingLimits(Limits):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DynamoDbThrottlingParameters:
+class DynamoDbThrottlingParameters(Frozen):
     """What a person may set.
 
     Parameters

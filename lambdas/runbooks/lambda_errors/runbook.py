@@ -1,14 +1,12 @@
 """Declaration of `lambda_errors`: pure data, safe to import at synth."""
 
-from dataclasses import dataclass
-
 from lambdas.remediation.alarms import FunctionErrorRateAlarm
 from lambdas.remediation.contracts import Mode, Severity
+from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.runbook import Limits, Runbook, limit
 from lambdas.remediation.targets import LambdaFunction
 
 
-@dataclass(frozen=True, kw_only=True)
 class LambdaErrorsLimits(Limits):
     """Limits of this runbook. Alarm, diagnosis and verification measure with the same numbers."""
 
@@ -26,8 +24,7 @@ class LambdaErrorsLimits(Limits):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class LambdaErrorsParameters:
+class LambdaErrorsParameters(Frozen):
     """What a person may set.
 
     Parameters

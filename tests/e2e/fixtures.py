@@ -1,3 +1,8 @@
+"""The deployed product, for every engine test: here and in the folders of the runbooks.
+
+One engine a worker, started on first use.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,0 +1,3 @@
+"""What the engine tests of this runbook set in the platform file."""
+
+LIMITS = {"minimum_invocations": 3}
