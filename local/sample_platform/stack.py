@@ -1,4 +1,4 @@
-"""The platform of the operations runbook: a chat API, its function and its two tables."""
+"""The platform of the operations runbook: a chat API with all that the procedures work on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from local.sample_platform import names
@@ -18,6 +23,9 @@ CHAT_CODE = Path(__file__).parent / "functions" / "chat"
 
 class EnergyInsightsStack(cdk.Stack):
     """REST API -> alias ``live`` of the chat function -> message and session tables.
+
+    Beside them: users, buckets for artifacts and exports, secrets, and the parameter that names
+    the message table.
 
     Notes
     -----
@@ -44,6 +52,7 @@ class EnergyInsightsStack(cdk.Stack):
             architecture=lambda_.Architecture.ARM_64,
             handler="handler.handle",
             code=lambda_.Code.from_asset(str(CHAT_CODE), exclude=["__pycache__"]),
+            role=self._chat_role(),
             timeout=cdk.Duration.seconds(10),
             memory_size=256,
             log_group=logs.LogGroup(
@@ -75,6 +84,53 @@ class EnergyInsightsStack(cdk.Stack):
         cdk.Tags.of(api).add(names.API_ID_TAG, names.API_ID)
         api.root.add_resource("chat").add_method("POST", apigateway.LambdaIntegration(live))
         cdk.CfnOutput(self, "ApiId", value=api.rest_api_id)
+        ssm.StringParameter(
+            self,
+            "MessageTableName",
+            parameter_name=names.TABLE_PARAMETER,
+            string_value=messages.table_name,
+        )
+        for title, name in (
+            ("Artifacts", names.ARTIFACT_BUCKET),
+            ("Exports", names.EXPORT_BUCKET),
+        ):
+            s3.Bucket(
+                self,
+                title,
+                bucket_name=name,
+                versioned=True,
+                encryption=s3.BucketEncryption.S3_MANAGED,
+                block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+                removal_policy=cdk.RemovalPolicy.DESTROY,
+            )
+        for title, name in (("ApiKey", names.API_KEY), ("ChatVariables", names.CHAT_VARIABLES)):
+            secretsmanager.Secret(
+                self, title, secret_name=name, removal_policy=cdk.RemovalPolicy.DESTROY
+            )
+        self._users()
+
+    def _chat_role(self) -> iam.Role:
+        logging = "service-role/AWSLambdaBasicExecutionRole"
+        return iam.Role(
+            self,
+            "ChatRole",
+            role_name=names.CHAT_ROLE,
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(logging)],
+        )
+
+    def _users(self) -> None:
+        pool = cognito.UserPool(
+            self,
+            "Users",
+            sign_in_aliases=cognito.SignInAliases(email=True),
+            account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        cdk.Tags.of(pool).add(names.API_ID_TAG, names.USER_POOL_ID)
+        pool.add_group("Analysts", group_name=names.GROUP)
+        pool.add_client("Web")
+        cdk.CfnOutput(self, "UserPoolId", value=pool.user_pool_id)
 
 
 def _table(scope: Construct, construct_id: str, table_name: str) -> dynamodb.Table:
@@ -86,6 +142,9 @@ def _table(scope: Construct, construct_id: str, table_name: str) -> dynamodb.Tab
         billing_mode=dynamodb.BillingMode.PROVISIONED,
         read_capacity=5,
         write_capacity=5,
+        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+            point_in_time_recovery_enabled=True
+        ),
         removal_policy=cdk.RemovalPolicy.DESTROY,
     )
 

@@ -167,12 +167,13 @@ def _synth_product(cdk: CdkCli) -> None:
 
 def _deploy_platform(engine: Engine, cdk: CdkCli) -> None:
     cdk.deploy(PLATFORM_ASSEMBLY)
-    api_id = _stack_outputs(engine, names.STACK)["ApiId"]
-    if api_id != names.API_ID:
-        raise DeploymentError(
-            f"{names.API} got the id {api_id}, the product was built for {names.API_ID}: "
-            f"the engine no longer honours the tag {names.API_ID_TAG}"
-        )
+    outputs = _stack_outputs(engine, names.STACK)
+    for key, wanted in (("ApiId", names.API_ID), ("UserPoolId", names.USER_POOL_ID)):
+        if outputs[key] != wanted:
+            raise DeploymentError(
+                f"{key} is {outputs[key]}, the product was built for {wanted}: the engine no "
+                f"longer honours the tag {names.API_ID_TAG}"
+            )
     # A rollback needs a version to go back to.
     publish_good_release(engine.client("lambda"), label="2")
 
