@@ -28,7 +28,7 @@ def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     Its tables are backed up before they are changed, so that starting a child is checked too.
     """
     folder = tmp_path_factory.mktemp("enforced")
-    assembled = assembly(folder, tables=20, services=4, back_up_first=True)
+    assembled = assembly(folder, tables=20, services=8, back_up_first=True)
     with Engine(enforce_iam=True) as engine:
         yield Product(engine, assembled, tables=20)
 
@@ -42,13 +42,12 @@ def table(product: Product) -> str:
 
 @pytest.fixture
 def enforced_table(enforced: Product) -> str:
-    enforced.delete_item("BREAKER#dynamodb_throttling")
+    for runbook in ("dynamodb_throttling", "back_up_dynamodb_table"):
+        enforced.delete_item(f"BREAKER#{runbook}")
     return enforced.create_table()
 
 
 @pytest.fixture
 def service(product: Product) -> Service:
     """An API and its function, released and deployed once, and seen by the poll."""
-    for runbook in ("lambda_errors", "api_gateway_errors", "dynamodb_throttling"):
-        product.delete_item(f"BREAKER#{runbook}")
     return product.create_service()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aws_cdk as cdk
 
@@ -107,6 +107,20 @@ def eventually(look: Callable[[], Any], seconds: float = 20.0, what: str = "") -
     raise AssertionError(f"not in {seconds} s: {what or look}")
 
 
+def run_id_of(execution: str) -> str:
+    """Run id that an execution has: `<machine without prefix>:<name>`."""
+    *_, machine, name = execution.split(":")
+    return f"{machine.removeprefix(f'{PREFIX}-')}:{name}"
+
+
+class Proposed(NamedTuple):
+    """A run that waits for a yes."""
+
+    run_id: str
+    execution: str
+    plan_hash: str
+
+
 class Product:
     """The product deployed in an engine, and what a person would do with it."""
 
@@ -164,6 +178,9 @@ class Product:
         alarmed
             Keep their alarms. Without them a test decides what starts, and in which order.
         """
+        # Failed runs of one test must not stop the next one.
+        for runbook in ("lambda_errors", "api_gateway_errors", RUNBOOK):
+            self.delete_item(f"BREAKER#{runbook}")
         service = Service(self.engine, next(self._services), tables=self.tables)
         if not alarmed:
             # CloudWatch keeps an alarm that a composite one reads.
@@ -288,6 +305,19 @@ class Product:
 
     def act(self, table: str, **more: Any) -> dict[str, Any]:
         return self.run({"target": {"table_name": table}, **more})
+
+    def proposed(self, given: dict[str, Any], machine: str) -> Proposed:
+        """Start a run in `propose`; it has asked by then."""
+        execution = self.start({**given, "mode": "propose"}, machine=machine)
+        run_id = run_id_of(execution)
+        item = eventually(
+            lambda: "approval_token" in (found := self.record(run_id)) and found, what="a token"
+        )
+        return Proposed(run_id, execution, item["plan_hash"])
+
+    def approve(self, asked: Proposed, decision: str = "approve") -> dict[str, Any]:
+        given = {"run_id": asked.run_id, "plan_hash": asked.plan_hash, "decision": decision}
+        return self.run(given, machine=self.approve_machine)
 
     def executions(self, machine: str | None = None) -> list[dict[str, Any]]:
         pages = self.client("stepfunctions").get_paginator("list_executions")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.product import Product, eventually
+from tests.e2e.product import Product, eventually, run_id_of
 from tests.e2e.services import BAD, Service
 
 pytestmark = pytest.mark.engine
@@ -63,6 +63,38 @@ def test_function_alarm_first(product: Product, service: Service) -> None:
         function, api = product.ended(first), product.ended(second)
     assert api["joined"] == function["run_id"], api["reason"]
     check_release(product, service, before, api, function)
+
+
+def test_run_that_is_aborted_while_it_waits_for_another_is_closed(
+    product: Product, service: Service
+) -> None:
+    """It has made no change, and it keeps nobody else from ending and from telling."""
+    before = bad_release(service)
+    deployed = service.deployment()
+    with service.traffic():
+        first = product.alarm_starts(service.function_alarm, product.lambda_errors)
+        product.wait_for_state(first, "Verify")
+        second = product.alarm_starts(service.api_alarm, product.api_errors)
+        product.wait_for_state(second, "WaitToJoin")
+        product.client("stepfunctions").stop_execution(executionArn=second)
+        record = eventually(lambda: closed(product, second), what="the closing")
+        function = product.ended(first)
+    answer = json.loads(record["answer"])
+    told = [(m["severity"], m["outcome"]) for m in closing(product, service.api_alarm)]
+    assert (answer["outcome"], answer["changes"]) == ("handed_over", [])
+    assert answer["reason"] == "the execution ended ABORTED; nothing was changed"
+    assert answer["joined"] == function["run_id"]
+    assert ("page", "handed_over") in told
+    assert "owner" not in product.item(f"TARGET#{service.stage_arn}")
+    assert (function["outcome"], service.version()) == ("verified", before)
+    assert service.deployment() == deployed
+    own = [m for m in closing(product, service.function_alarm) if m["outcome"] == "verified"]
+    assert len(own) == 1
+
+
+def closed(product: Product, execution: str) -> dict[str, Any] | None:
+    record = product.record(run_id_of(execution))
+    return record if record.get("state") == "closed" else None
 
 
 def test_api_alarm_first(product: Product, service: Service) -> None:

@@ -5,14 +5,18 @@ from typing import Any
 import pytest
 
 from tests.e2e.product import Product, eventually
-from tests.e2e.services import ALIAS, BAD, Service
+from tests.e2e.services import BAD, FEW, Service
+from tests.e2e.test_iam import role_of, without
 
 pytestmark = pytest.mark.engine
 
 
+def target(service: Service, **more: Any) -> dict[str, Any]:
+    return {"target": {"api_name": service.api}, **more}
+
+
 def run(product: Product, service: Service, **more: Any) -> dict[str, Any]:
-    given = {"target": {"api_name": service.api}, **more}
-    return product.run(given, machine=product.api_errors)
+    return product.run(target(service, **more), machine=product.api_errors)
 
 
 def break_it(service: Service) -> tuple[str, str]:
@@ -46,19 +50,13 @@ def test_observe_shows_the_call_and_makes_none(product: Product, service: Servic
 
 def test_proposed_roll_back_waits_for_a_yes(product: Product, service: Service) -> None:
     before, bad = break_it(service)
-    given = {"target": {"api_name": service.api}, "mode": "propose"}
     with service.traffic():
         service.burst()
-        execution = product.start(given, machine=product.api_errors)
-        run_id = f"api-gateway-errors:{execution.rpartition(':')[2]}"
-        item = eventually(
-            lambda: "approval_token" in (found := product.record(run_id)) and found, what="a token"
-        )
-        asked = service.deployment()
-        yes = {"run_id": run_id, "plan_hash": item["plan_hash"], "decision": "approve"}
-        product.run(yes, machine=product.approve_machine)
-        answer = product.ended(execution)
-    assert (asked, answer["outcome"], service.deployment()) == (bad, "verified", before)
+        asked = product.proposed(target(service), product.api_errors)
+        meanwhile = service.deployment()
+        product.approve(asked)
+        answer = product.ended(asked.execution)
+    assert (meanwhile, answer["outcome"], service.deployment()) == (bad, "verified", before)
 
 
 def test_undo_points_the_stage_to_where_it_was(product: Product, service: Service) -> None:
@@ -80,22 +78,58 @@ def test_errors_without_a_recent_change_are_handed_over(product: Product, servic
     assert (service.deployment(), message["severity"]) == (before, "page")
 
 
-def test_roll_back_that_does_not_help_is_taken_back(product: Product, service: Service) -> None:
-    """Both deployments lead to an alias that is gone; the function itself is healthy."""
+def break_both(product: Product, service: Service) -> tuple[str, str]:
+    """Two deployments that lead to an alias that is gone; the function itself is healthy."""
     client = product.client("lambda")
     client.create_alias(
         FunctionName=service.function, Name="front", FunctionVersion=service.version()
     )
     service.integrate("front")
-    service.deploy()
+    before = service.deploy()
     product.poll(service)
     client.delete_alias(FunctionName=service.function, Name="front")
-    latest = service.deploy()
+    return before, service.deploy()
+
+
+def test_roll_back_that_does_not_help_is_taken_back(product: Product, service: Service) -> None:
+    _, latest = break_both(product, service)
     with service.traffic():
         service.burst()
         answer = run(product, service)
-    service.integrate(ALIAS)
     assert (answer["error"], service.deployment()) == ("rolled_back", latest)
+
+
+def test_deployment_that_somebody_made_after_the_change_stays(
+    product: Product, service: Service
+) -> None:
+    """Whether the roll-back has helped can no longer be told, and it is not taken back."""
+    before, _ = break_it(service)
+    service.burst(requests=FEW)
+    execution = product.start(target(service), machine=product.api_errors)
+    product.wait_for_state(execution, "WaitToVerify")
+    newest = service.deploy()
+    answer = product.ended(execution)
+    (call,) = answer["changes"]
+    (message,) = product.told(answer["run_id"])
+    assert (answer["status"], answer["error"]) == ("FAILED", "ineffective")
+    assert answer["verification"]["verdict"] == "inconclusive"
+    assert "someone else has changed the stage since" in answer["reason"]
+    assert (call["after"]["deploymentId"], service.deployment()) == (before, newest)
+    assert (message["severity"], message["outcome"]) == ("page", "ineffective")
+
+
+def test_alarm_of_a_stage_that_a_run_looks_after_is_a_duplicate(
+    product: Product, service: Service
+) -> None:
+    _, bad = break_it(service)
+    service.burst(requests=FEW)
+    asked = product.proposed(target(service), product.api_errors)
+    answer = product.ended(product.alarm_starts(service.api_alarm, product.api_errors))
+    product.approve(asked, "reject")
+    assert (answer["status"], answer["outcome"]) == ("SUCCEEDED", "duplicate")
+    assert (answer["duplicate_of"], answer["changes"]) == (asked.run_id, [])
+    assert product.told(answer["run_id"]) == []
+    assert service.deployment() == bad
 
 
 def test_bad_release_is_left_to_the_runbook_of_the_function(
@@ -151,12 +185,54 @@ def test_bad_release_is_healed_once_with_the_deployed_roles(enforced: Product) -
     assert answer["child"].startswith("lambda-errors:")
 
 
+def test_plan_is_shown_then_approved_with_the_deployed_roles(enforced: Product) -> None:
+    service = enforced.create_service(alarmed=True)
+    before, bad = break_it(service)
+    service.burst(requests=FEW)
+    observed = run(enforced, service, mode="observe")
+    asked = enforced.proposed(target(service), enforced.api_errors)
+    meanwhile = service.deployment()
+    enforced.approve(asked)
+    eventually(lambda: service.deployment() == before, what="the roll-back")
+    with service.traffic():
+        answer = enforced.ended(asked.execution)
+    assert (observed["outcome"], meanwhile) == ("proposed", bad), observed["reason"]
+    assert (answer["mode"], answer["outcome"]) == ("propose", "verified"), answer["reason"]
+
+
+def test_roll_back_that_cannot_be_taken_back_is_quarantined(enforced: Product) -> None:
+    """It has not helped, and meanwhile the role has lost its one changing action."""
+    service = enforced.create_service(alarmed=True)
+    before, _ = break_both(enforced, service)
+    service.burst(requests=FEW)
+    execution = enforced.start(target(service), machine=enforced.api_errors)
+    enforced.wait_for_state(execution, "WaitToVerify")
+    change = role_of(enforced, "api_gateway_errors.handler.change")
+    with without(enforced, change, "apigateway:PATCH"), service.traffic():
+        answer = enforced.ended(execution)
+    refused = run(enforced, service)
+    assert (answer["status"], answer["error"]) == ("FAILED", "rollback_failed")
+    assert "AccessDenied" in answer["reason"]
+    assert [c["after"]["deploymentId"] for c in answer["changes"]] == [before]
+    assert service.deployment() == before
+    assert f"is quarantined since run {answer['run_id']}" in refused["reason"]
+    assert "open_until" in enforced.item("BREAKER#api_gateway_errors")
+    # The alarm is red by then, and what its run tells names this one too.
+    told = [m for m in enforced.told(answer["run_id"]) if m["outcome"] == "rollback_failed"]
+    assert [m["severity"] for m in told] == ["page"]
+
+
 def test_outage_of_every_api_notifies_the_operators(enforced: Product) -> None:
     """Drill: the states of the alarms are set by hand."""
-    for alarm in (*(f"remediation-orders-api-{n:02}-prod-5xx" for n in range(4)),):
+    fronts = [f"remediation-orders-api-{number:02}-prod-5xx" for number in range(8)]
+    behind = "remediation-orders-07-errors"
+    for alarm in fronts:
         enforced.set_alarm(alarm)
     before = enforced.composite_state("remediation-outage")
-    enforced.set_alarm("remediation-orders-03-errors")
+    enforced.set_alarm(behind)
     eventually(lambda: enforced.composite_state("remediation-outage") == "ALARM")
     eventually(lambda: [m for m in enforced.told("remediation-outage") if "outcome" not in m])
+    for alarm in (*fronts, behind):
+        # Nobody's sweep shall find them red.
+        enforced.set_alarm(alarm, "OK")
     assert before == "OK"

@@ -1,13 +1,22 @@
-"""A backup by a person, and as a child of the throttling runbook, under its lock."""
+"""A backup by a person, and as a child of the throttling runbook, under its lock.
+
+`ineffective` is not reached here: a backup is proven or deleted, and only a verification that
+crashes after the same look has just succeeded could end so.
+"""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.e2e.product import Product, eventually
+from tests.e2e.product import Product
+from tests.e2e.test_iam import role_of, without
 
 pytestmark = pytest.mark.engine
+
+MACHINE = "back-up-dynamodb-table"
+OBSERVE = "back_up_dynamodb_table.handler.observe"
+CHANGE = "back_up_dynamodb_table.handler.change"
 
 
 def backups(product: Product, table: str) -> list[dict[str, Any]]:
@@ -16,7 +25,7 @@ def backups(product: Product, table: str) -> list[dict[str, Any]]:
 
 
 def back_up(product: Product, given: dict[str, Any]) -> dict[str, Any]:
-    return product.run(given, machine=product.machine("back-up-dynamodb-table"))
+    return product.run(given, machine=product.machine(MACHINE))
 
 
 def test_backup_is_verified_and_can_be_undone(product: Product, table: str) -> None:
@@ -35,16 +44,23 @@ def test_observe_makes_no_backup(product: Product, table: str) -> None:
 
 
 def test_proposed_backup_waits_for_a_yes(product: Product, table: str) -> None:
-    given = {"target": {"table_name": table}, "mode": "propose"}
-    execution = product.start(given, machine=product.machine("back-up-dynamodb-table"))
-    run_id = f"back-up-dynamodb-table:{execution.rpartition(':')[2]}"
-    item = eventually(
-        lambda: "approval_token" in (found := product.record(run_id)) and found, what="the token"
-    )
-    yes = {"run_id": run_id, "plan_hash": item["plan_hash"], "decision": "approve"}
-    product.run(yes, machine=product.approve_machine)
-    assert product.ended(execution)["outcome"] == "verified"
-    assert len(backups(product, table)) == 1
+    asked = product.proposed({"target": {"table_name": table}}, product.machine(MACHINE))
+    meanwhile = backups(product, table)
+    product.approve(asked)
+    assert product.ended(asked.execution)["outcome"] == "verified"
+    assert (meanwhile, len(backups(product, table))) == ([], 1)
+
+
+def test_backup_while_another_run_looks_after_the_table_is_a_duplicate(
+    product: Product, table: str
+) -> None:
+    asked = product.proposed({"target": {"table_name": table}}, product.machine(MACHINE))
+    answer = back_up(product, {"target": {"table_name": table}})
+    product.approve(asked, "reject")
+    assert (answer["status"], answer["outcome"]) == ("SUCCEEDED", "duplicate")
+    assert answer["duplicate_of"] == asked.run_id
+    assert product.told(answer["run_id"]) == []
+    assert backups(product, table) == []
 
 
 def test_second_backup_at_once_is_refused_by_the_cool_down(product: Product, table: str) -> None:
@@ -64,6 +80,59 @@ def test_backup_with_the_deployed_roles(enforced: Product, enforced_table: str) 
     answer = back_up(enforced, {"target": {"table_name": enforced_table}})
     undone = back_up(enforced, {"undo": answer["run_id"]})
     assert (answer["outcome"], undone["outcome"]) == ("verified", "verified"), answer["reason"]
+
+
+def test_plan_is_shown_then_approved_with_the_deployed_roles(
+    enforced: Product, enforced_table: str
+) -> None:
+    given = {"target": {"table_name": enforced_table}}
+    observed = back_up(enforced, {**given, "mode": "observe"})
+    asked = enforced.proposed(given, enforced.machine(MACHINE))
+    enforced.approve(asked)
+    answer = enforced.ended(asked.execution)
+    assert observed["outcome"] == "proposed", observed["reason"]
+    assert (answer["mode"], answer["outcome"]) == ("propose", "verified"), answer["reason"]
+    assert len(backups(enforced, enforced_table)) == 1
+
+
+def test_backup_that_cannot_be_made_is_handed_over(enforced: Product, enforced_table: str) -> None:
+    with without(enforced, role_of(enforced, CHANGE), "dynamodb:CreateBackup"):
+        answer = back_up(enforced, {"target": {"table_name": enforced_table}})
+    (message,) = enforced.told(answer["run_id"])
+    assert (answer["status"], answer["error"]) == ("FAILED", "handed_over")
+    assert answer["reason"].startswith("nothing was changed: ")
+    assert (answer["changes"], backups(enforced, enforced_table)) == ([], [])
+    assert message["severity"] == "page"
+    assert not enforced.locked(enforced_table)
+
+
+def test_backup_that_cannot_be_proven_is_deleted(enforced: Product, enforced_table: str) -> None:
+    with without(enforced, role_of(enforced, OBSERVE), "dynamodb:DescribeBackup"):
+        answer = back_up(enforced, {"target": {"table_name": enforced_table}})
+    (message,) = enforced.told(answer["run_id"])
+    assert (answer["status"], answer["error"]) == ("FAILED", "rolled_back")
+    assert "dynamodb:DescribeBackup" in answer["reason"]
+    assert backups(enforced, enforced_table) == []
+    assert message["severity"] == "page"
+    assert not enforced.locked(enforced_table)
+
+
+def test_unproven_backup_that_cannot_be_deleted_is_quarantined(
+    enforced: Product, enforced_table: str
+) -> None:
+    observe, change = role_of(enforced, OBSERVE), role_of(enforced, CHANGE)
+    with (
+        without(enforced, observe, "dynamodb:DescribeBackup"),
+        without(enforced, change, "dynamodb:DeleteBackup"),
+    ):
+        answer = back_up(enforced, {"target": {"table_name": enforced_table}})
+    refused = back_up(enforced, {"target": {"table_name": enforced_table}})
+    (made,) = backups(enforced, enforced_table)
+    (message,) = enforced.told(answer["run_id"])
+    assert (answer["status"], answer["error"]) == ("FAILED", "rollback_failed")
+    assert [c["after"]["BackupName"] for c in answer["changes"]] == [made["BackupName"]]
+    assert f"is quarantined since run {answer['run_id']}" in refused["reason"]
+    assert message["severity"] == "page"
 
 
 def test_throttled_table_is_backed_up_before_it_is_changed(

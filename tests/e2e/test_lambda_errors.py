@@ -4,15 +4,19 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.product import Product, eventually
-from tests.e2e.services import BAD, GOOD, Service
+from tests.e2e.product import Product, eventually, run_id_of
+from tests.e2e.services import BAD, FEW, GOOD, Service
+from tests.e2e.test_iam import role_of, without
 
 pytestmark = pytest.mark.engine
 
 
+def target(service: Service, **more: Any) -> dict[str, Any]:
+    return {"target": {"function_name": service.function}, **more}
+
+
 def run(product: Product, service: Service, **more: Any) -> dict[str, Any]:
-    given = {"target": {"function_name": service.function}, **more}
-    return product.run(given, machine=product.lambda_errors)
+    return product.run(target(service, **more), machine=product.lambda_errors)
 
 
 def break_it(service: Service) -> tuple[str, str]:
@@ -47,19 +51,13 @@ def test_observe_shows_the_call_and_makes_none(product: Product, service: Servic
 
 def test_proposed_roll_back_waits_for_a_yes(product: Product, service: Service) -> None:
     before, bad = break_it(service)
-    given = {"target": {"function_name": service.function}, "mode": "propose"}
     with service.traffic():
         service.burst()
-        execution = product.start(given, machine=product.lambda_errors)
-        run_id = f"lambda-errors:{execution.rpartition(':')[2]}"
-        item = eventually(
-            lambda: "approval_token" in (found := product.record(run_id)) and found, what="a token"
-        )
-        asked = service.version()
-        yes = {"run_id": run_id, "plan_hash": item["plan_hash"], "decision": "approve"}
-        product.run(yes, machine=product.approve_machine)
-        answer = product.ended(execution)
-    assert (asked, answer["outcome"], service.version()) == (bad, "verified", before)
+        asked = product.proposed(target(service), product.lambda_errors)
+        meanwhile = service.version()
+        product.approve(asked)
+        answer = product.ended(asked.execution)
+    assert (meanwhile, answer["outcome"], service.version()) == (bad, "verified", before)
 
 
 def test_undo_points_the_alias_to_where_it_was(product: Product, service: Service) -> None:
@@ -105,16 +103,10 @@ def test_release_behind_a_run_is_not_overwritten(product: Product, service: Serv
     """Between the plan and the yes somebody released again: the world moved."""
     break_it(service)
     service.burst()
-    given = {"target": {"function_name": service.function}, "mode": "propose"}
-    execution = product.start(given, machine=product.lambda_errors)
-    run_id = f"lambda-errors:{execution.rpartition(':')[2]}"
-    item = eventually(
-        lambda: "approval_token" in (found := product.record(run_id)) and found, what="the token"
-    )
+    asked = product.proposed(target(service), product.lambda_errors)
     newest = service.release(GOOD, "3")
-    yes = {"run_id": run_id, "plan_hash": item["plan_hash"], "decision": "approve"}
-    product.run(yes, machine=product.approve_machine)
-    answer = product.ended(execution)
+    product.approve(asked)
+    answer = product.ended(asked.execution)
     assert (answer["outcome"], service.version()) == ("refused", newest)
 
 
@@ -139,15 +131,48 @@ def test_quiet_function_is_proven_by_its_smoke_event(product: Product, service: 
 def test_aborted_run_lets_the_change_stand_and_says_so(product: Product, service: Service) -> None:
     before, _ = break_it(service)
     service.burst()
-    given = {"target": {"function_name": service.function}}
-    execution = product.start(given, machine=product.lambda_errors)
+    execution = product.start(target(service), machine=product.lambda_errors)
     product.wait_for_state(execution, "WaitToVerify")
     product.client("stepfunctions").stop_execution(executionArn=execution)
-    run_id = f"lambda-errors:{execution.rpartition(':')[2]}"
+    run_id = run_id_of(execution)
     eventually(lambda: product.record(run_id).get("outcome") == "handed_over")
     (message,) = product.told(run_id)
     assert service.version() == before
     assert "the change stands, unverified" in message["text"]
+
+
+def test_version_that_somebody_chose_after_the_change_stays(
+    product: Product, service: Service
+) -> None:
+    """Whether the roll-back has helped can no longer be told, and it is not taken back."""
+    before, _ = break_it(service)
+    service.burst(requests=FEW)
+    execution = product.start(target(service), machine=product.lambda_errors)
+    product.wait_for_state(execution, "WaitToVerify")
+    newest = service.release(GOOD, "3")
+    answer = product.ended(execution)
+    (call,) = answer["changes"]
+    (message,) = product.told(answer["run_id"])
+    assert (answer["status"], answer["error"]) == ("FAILED", "ineffective")
+    assert answer["verification"]["verdict"] == "inconclusive"
+    assert f"moved the alias to version {newest} since" in answer["reason"]
+    assert (call["after"]["FunctionVersion"], service.version()) == (before, newest)
+    assert (message["severity"], message["outcome"]) == ("page", "ineffective")
+
+
+def test_alarm_of_a_function_that_a_run_looks_after_is_a_duplicate(
+    product: Product, service: Service
+) -> None:
+    _, bad = break_it(service)
+    service.burst(requests=FEW)
+    asked = product.proposed(target(service), product.lambda_errors)
+    second = product.alarm_starts(service.function_alarm, product.lambda_errors)
+    answer = product.ended(second)
+    product.approve(asked, "reject")
+    assert (answer["status"], answer["outcome"]) == ("SUCCEEDED", "duplicate")
+    assert (answer["duplicate_of"], answer["changes"]) == (asked.run_id, [])
+    assert product.told(answer["run_id"]) == []
+    assert service.version() == bad
 
 
 def test_wrong_input_is_refused(product: Product) -> None:
@@ -163,3 +188,41 @@ def test_alarm_is_healed_with_the_deployed_roles(enforced: Product) -> None:
         execution = enforced.started_by(service.function_alarm, enforced.lambda_errors)
         answer = enforced.ended(execution)
     assert (answer["outcome"], service.version()) == ("verified", before), answer["reason"]
+
+
+def test_plan_is_shown_then_approved_with_the_deployed_roles(enforced: Product) -> None:
+    service = enforced.create_service(alarmed=True)
+    before, bad = break_it(service)
+    service.burst(requests=FEW)
+    observed = run(enforced, service, mode="observe")
+    asked = enforced.proposed(target(service), enforced.lambda_errors)
+    meanwhile = service.version()
+    enforced.approve(asked)
+    eventually(lambda: service.version() == before, what="the roll-back")
+    with service.traffic():
+        answer = enforced.ended(asked.execution)
+    assert (observed["outcome"], meanwhile) == ("proposed", bad), observed["reason"]
+    assert (answer["mode"], answer["outcome"]) == ("propose", "verified"), answer["reason"]
+
+
+def test_roll_back_that_cannot_be_taken_back_is_quarantined(enforced: Product) -> None:
+    """It has not helped, and meanwhile the role has lost its one changing action."""
+    service = enforced.create_service(alarmed=True)
+    before = service.version()
+    service.release(GOOD)
+    service.burst("poison", requests=FEW)
+    execution = enforced.start(target(service), machine=enforced.lambda_errors)
+    enforced.wait_for_state(execution, "WaitToVerify")
+    change = role_of(enforced, "lambda_errors.handler.change")
+    with without(enforced, change, "lambda:UpdateAlias"), service.traffic("poison"):
+        answer = enforced.ended(execution)
+    refused = run(enforced, service)
+    assert (answer["status"], answer["error"]) == ("FAILED", "rollback_failed")
+    assert "AccessDenied" in answer["reason"]
+    assert [c["after"]["FunctionVersion"] for c in answer["changes"]] == [before]
+    assert service.version() == before
+    assert f"is quarantined since run {answer['run_id']}" in refused["reason"]
+    assert "open_until" in enforced.item("BREAKER#lambda_errors")
+    # The alarms are red by then, and what their runs tell names this one too.
+    told = [m for m in enforced.told(answer["run_id"]) if m["outcome"] == "rollback_failed"]
+    assert [m["severity"] for m in told] == ["page"]

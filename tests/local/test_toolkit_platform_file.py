@@ -75,7 +75,16 @@ def test_sample_platform_is_the_one_the_platform_file_protects():
     ]
     assert platform["tables"][0]["indexes"] == [names.MESSAGE_INDEX]
     assert platform["apis"][0]["api_name"] == names.API
-    assert platform["functions"] == [
-        {"function_name": names.CHAT_FUNCTION, "alias": names.LIVE_ALIAS}
+    assert platform["tables"][0]["pointer_parameter"] == names.TABLE_PARAMETER
+    assert {t["export_bucket"] for t in platform["tables"]} == {names.EXPORT_BUCKET}
+    (chat,) = platform["functions"]
+    assert (chat["function_name"], chat["alias"]) == (names.CHAT_FUNCTION, names.LIVE_ALIAS)
+    assert chat["code_bucket"] == names.ARTIFACT_BUCKET
+    assert chat["variables_secret_id"] == names.CHAT_VARIABLES
+    assert platform["stacks"] == [
+        {"stack_name": names.STACK, "template_bucket": names.ARTIFACT_BUCKET}
     ]
-    assert platform["stacks"] == [{"stack_name": names.STACK}]
+    assert [b["bucket_name"] for b in platform["buckets"]] == [names.ARTIFACT_BUCKET]
+    assert platform["user_pools"] == [{"user_pool_id": names.USER_POOL_ID, "groups": [names.GROUP]}]
+    assert [s["secret_id"] for s in platform["secrets"]] == [names.API_KEY]
+    assert platform["roles"] == [{"role_name": names.CHAT_ROLE}]

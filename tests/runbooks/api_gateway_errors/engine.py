@@ -1,3 +1,3 @@
 """What the engine tests of this runbook set in the platform file."""
 
-LIMITS = {"minimum_requests": 3}
+LIMITS = {"minimum_requests": 3, "verify_attempts": 4}
