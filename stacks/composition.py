@@ -29,6 +29,8 @@ LONGEST_WAIT_INTERVALS = 3
 TRANSITIONS_SECONDS = 60
 # Entered only by runbooks that declare children; the others need no time for them.
 CHILD_STATES = {"RunChild", "ReadChild", "WaitToJoin"}
+# Repeated for each runbook that a plan tries after another.
+ROUND_STATES = CHILD_STATES | {"Verify", "WaitToVerify"}
 
 
 class CompositionError(Exception):
@@ -97,22 +99,25 @@ def timeout_seconds(name: str, states: dict[str, State], limits: dict[str, int])
     """Sum of the machine's deadlines, in seconds.
 
     Each Task counts its `TimeoutSeconds`, once per pass of its loop, and its longest retry waits
-    once; each Wait counts its longest, once per pass. A loop is recognised by its Wait, whose
-    `Seconds` read `$run.limits.<loop>_interval_seconds`; its passes are `<loop>_attempts` or
-    `<loop>_checks`.
+    once; each Wait counts its longest, once per pass; all of that once per round, where the limit
+    `child_rounds` lets a plan try several runbooks one after another. A loop is recognised by its
+    Wait, whose `Seconds` read `$run.limits.<loop>_interval_seconds`; its passes are
+    `<loop>_attempts` or `<loop>_checks`.
     """
     total = TRANSITIONS_SECONDS
     passes: dict[str, int] = {}
+    rounds = dict.fromkeys(ROUND_STATES, limits.get("child_rounds", 1))
     for title, state in states.items():
         if state["Type"] == "Wait":
             loop = _loop(name, title, state)
             count = _passes(name, title, loop, limits)
-            total += count * LONGEST_WAIT_INTERVALS * limits[f"{loop}_interval_seconds"]
+            longest = count * LONGEST_WAIT_INTERVALS * limits[f"{loop}_interval_seconds"]
+            total += rounds.get(title, 1) * longest
             passes[state["Next"]] = count
     for title, state in states.items():
         if state["Type"] == "Task":
-            once = _task_seconds(state, limits)
-            total += once * max(1, passes.get(title, 1)) + _retry_seconds(state)
+            looks = _task_seconds(state, limits) * max(1, passes.get(title, 1))
+            total += rounds.get(title, 1) * (looks + _retry_seconds(state))
     return total
 
 

@@ -205,6 +205,8 @@ class Plan(Frozen):
     """What the run will do, or why a person has to.
 
     `child` is the runbook that a plan to delegate starts, and that a plan to change starts first.
+    `then` are those that a plan to delegate starts after it, one at a time, while its symptom
+    lasts.
 
     `evidence` are the measurements the decision rests on; they are not in the hash, so the same
     plan keeps its approval while the numbers move.
@@ -214,8 +216,14 @@ class Plan(Frozen):
     reason: str
     calls: list[PlannedCall] = field(default_factory=list)
     child: ChildRequest | None = None
+    then: list[ChildRequest] = field(default_factory=list)
     evidence: dict[str, Json] = field(default_factory=dict)
     would_refuse: list[str] = field(default_factory=list)
+
+    @property
+    def children(self) -> list[ChildRequest]:
+        """Every runbook that it may start, in order."""
+        return [self.child, *self.then] if self.child is not None else []
 
     def hash(self, runbook: str, target_arn: str) -> str:
         """SHA-256 over runbook, target and each call's API, resource, arguments and `before`."""
@@ -229,6 +237,8 @@ class Plan(Frozen):
         }
         if self.child is not None:
             covered["child"] = encode(self.child)
+        if self.then:
+            covered["then"] = encode(self.then)
         return hashlib.sha256(canonical_json(covered).encode()).hexdigest()
 
 

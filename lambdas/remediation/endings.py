@@ -71,8 +71,8 @@ class Ending:
     ----------
     record
         Its record; None if `Begin` never wrote one.
-    company
-        Record of its child, or of the run that it joined.
+    companies
+        Records of its children, or of the runs that it joined instead; the latest last.
     alarm_names
         All alarms of this runbook on the run's target: one run answers for all of them.
     """
@@ -84,7 +84,7 @@ class Ending:
         table: RunTable,
         topic: Topic,
         record: Record | None,
-        company: Record | None = None,
+        companies: Sequence[Record] = (),
         run_id: str,
         execution_arn: str,
         resources: Sequence[changes.Resource],
@@ -95,7 +95,7 @@ class Ending:
         self.table = table
         self.topic = topic
         self.record = record
-        self.company = company
+        self.companies = companies
         self.run_id = run_id
         self.execution_arn = execution_arn
         self.resources = resources
@@ -106,6 +106,11 @@ class Ending:
     def run(self) -> Run | None:
         """The run, if `Begin` got that far."""
         return self.record.run if self.record else None
+
+    @property
+    def company(self) -> Record | None:
+        """The run that this one relied on last."""
+        return self.companies[-1] if self.companies else None
 
     # --- verified, before the hold watch ---
 
@@ -353,7 +358,7 @@ class Ending:
                 answer,
                 severity=told,
                 execution_arn=self.execution_arn,
-                company=self.company,
+                companies=self.companies,
             )
             self.topic.publish(message)
             self._mark_told(run)

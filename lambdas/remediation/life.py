@@ -208,8 +208,8 @@ class Life:
                 f"parent: {request.parent!r} is not the open run of the execution that started "
                 "this one; leave it out when you start by hand"
             )
-        child = record.plan.child if record.plan else None
-        if child is None or (child.runbook, child.target) != (self.runbook.name, request.target):
+        asked = record.plan.children if record.plan else []
+        if (self.runbook.name, request.target) not in [(c.runbook, c.target) for c in asked]:
             raise InvalidRequestError(f"parent: run {request.parent} did not ask for this")
         if record.run.parent:
             raise InvalidRequestError(f"parent: run {request.parent} is a child, it starts none")
@@ -293,26 +293,27 @@ class Life:
                 "decision": plan.decision.value,
                 "reason": plan.reason,
                 "calls": len(plan.calls),
-                "child": self._child_start(run, plan),
+                "children": [
+                    self._child_start(run, plan, number) for number in range(len(plan.children))
+                ],
             }
         }
 
-    def _child_start(self, run: Run, plan: Plan) -> Event | None:
-        """Arguments of the execution that `RunChild` starts."""
-        if plan.child is None:
-            return None
-        if plan.child.runbook not in self.runbook.children:
-            raise ValueError(f"{self.runbook.name} does not declare its child {plan.child.runbook}")
-        kebab = plan.child.runbook.replace("_", "-")
+    def _child_start(self, run: Run, plan: Plan, number: int) -> Event:
+        """Arguments of an execution that `RunChild` starts."""
+        child = plan.children[number]
+        if child.runbook not in self.runbook.children:
+            raise ValueError(f"{self.runbook.name} does not declare its child {child.runbook}")
+        kebab = child.runbook.replace("_", "-")
         # A child that goes before a change belongs to that change, which was approved as a whole.
         mode = run.mode if plan.decision is Decision.DELEGATE else Mode.ACT
         return {
             "machine_arn": self._machine(run, kebab),
-            "name": _child_name(run),
+            "name": _child_name(run, number),
             "input": {
-                "target": plan.child.target,
+                "target": child.target,
                 "mode": mode.value,
-                "reason": plan.child.reason[:MAX_REASON],
+                "reason": child.reason[:MAX_REASON],
                 "parent": run.id,
                 STARTED_BY: run.execution.arn,
             },
@@ -428,9 +429,11 @@ class Life:
         """
         record = self._open_record(event)
         run, plan = self._run_of(record), self._plan_of(record)
-        if plan.child is None:
-            raise NotAdmittedError(f"run {run.id} has no child")
-        child_id = f"{plan.child.runbook.replace('_', '-')}:{_child_name(run)}"
+        number = int(event["child_number"])
+        if number >= len(plan.children):
+            raise NotAdmittedError(f"run {run.id} has no child {number}")
+        runbook = plan.children[number].runbook
+        child_id = f"{runbook.replace('_', '-')}:{_child_name(run, number)}"
         company = meet(
             self.table,
             run,
@@ -438,7 +441,8 @@ class Life:
             child_id,
             attempt=_attempt(event),
         )
-        self.table.update(f"RUN#{run.id}", values={"company": company.run_id})
+        known = [c for c in record.companies if c != company.run_id]
+        self.table.update(f"RUN#{run.id}", values={"companies": [*known, company.run_id]})
         result: Event = encode(company)
         return result
 
@@ -536,7 +540,7 @@ class Life:
             table=self.table,
             topic=self._topic(),
             record=record,
-            company=self._company(record),
+            companies=self._company(record),
             run_id=record.run_id if record else run_id,
             execution_arn=record.item["execution_arn"] if record else execution_arn,
             resources=self._resources(),
@@ -548,9 +552,9 @@ class Life:
             now=self.clock.now(),
         )
 
-    def _company(self, record: Record | None) -> Record | None:
-        run_id = record.item.get("company") if record else None
-        return self.table.record(run_id) if run_id else None
+    def _company(self, record: Record | None) -> list[Record]:
+        ids = record.companies if record else []
+        return [found for run_id in ids if (found := self.table.record(run_id))]
 
     def _open_record(self, event: Event) -> Record:
         record = self.table.record(event["run_id"])
@@ -593,6 +597,8 @@ def _reversible(call: PlannedCall, run: Run) -> PlannedCall:
     return call
 
 
-def _child_name(run: Run) -> str:
-    """Name of the child's execution: the same for every try to start it."""
-    return f"child-{hashlib.sha256(run.id.encode()).hexdigest()[:32]}"
+def _child_name(run: Run, number: int) -> str:
+    """Name of a child's execution: the same for every try to start it."""
+    return f"child-{hashlib.sha256(run.id.encode()).hexdigest()[:32]}" + (
+        f"-{number}" if number else ""
+    )

@@ -1,6 +1,7 @@
 """What a person reads, on a phone, at 3 a.m.: what happened, what was done, proof, undo, links."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
@@ -127,24 +128,24 @@ def closing_message(
     *,
     severity: str,
     execution_arn: str,
-    company: Record | None = None,
+    companies: Sequence[Record] = (),
 ) -> Message:
-    """The message of a run that ended, and of the run that it started or joined."""
+    """The message of a run that ended, and of the runs that it started or joined."""
     run = record.run if record else None
     outcome = OutcomeName(answer["outcome"])
     name = target_name(run)
     what = "undo of " + runbook.title if run and run.kind.value == "undo" else runbook.title
-    alarms = [*(record.alarms if record else []), *(company.alarms if company else [])]
+    alarms = [a for one in (record, *companies) if one for a in one.alarms]
     lines = [f"{what} on {name}: {HEADLINES[outcome]}.", ""]
     lines += _paragraph("Why", answer["reason"])
     lines += _paragraph("Alarms" if len(alarms) > 1 else "Alarm", ", ".join(alarms))
-    lines += _done(answer, outcome, company)
+    lines += _done(answer, outcome, companies)
     lines += _proof(answer)
     lines += _paragraph("Next", answer["next_action"] or "")
     if answer["undo"]:
         lines += ["Undo:", answer["undo"]["command"], ""]
     lines += links(answer["run_id"], execution_arn, run)
-    if company:
+    for company in companies:
         lines += links(company.run_id, str(company.item["execution_arn"]), None)
     return Message(
         subject=subject_line(f"[{severity}] {name}: {HEADLINES[outcome]} ({what})"),
@@ -157,11 +158,13 @@ def closing_message(
     )
 
 
-def _done(answer: dict[str, Any], outcome: OutcomeName, company: Record | None) -> list[str]:
-    """What was changed, by this run and by the one that it started or joined."""
+def _done(answer: dict[str, Any], outcome: OutcomeName, companies: Sequence[Record]) -> list[str]:
+    """What was changed, by this run and by those that it started or joined."""
     lines: list[str] = []
-    theirs = (company.answer or {}).get("changes", []) if company else []
-    if company and theirs:
+    for company in companies:
+        theirs = (company.answer or {}).get("changes", [])
+        if not theirs:
+            continue
         lines += [f"Done by {company.item['runbook']}:", *_lines_of(theirs), ""]
     if answer["changes"]:
         return [*lines, "Done:", *_lines_of(answer["changes"]), ""]

@@ -104,6 +104,12 @@ class Record(Frozen):
         return [*first, *(a for a in sorted(self.item.get("also_alarms", [])) if a not in first)]
 
     @property
+    def companies(self) -> list[str]:
+        """Runs that this one started, or joined instead; the latest last."""
+        ids: list[str] = json.loads(self.item.get("companies", "[]"))
+        return ids
+
+    @property
     def plan(self) -> Plan | None:
         """The plan, once prepared."""
         return self.prepared.plan if self.prepared else None

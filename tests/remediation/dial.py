@@ -91,6 +91,7 @@ class Script:
 
     decision: Decision = Decision.CHANGE
     child: ChildRequest | None = None
+    then: list[ChildRequest] = field(default_factory=list)
     prepare_error: Exception | None = None
     undo_obstacle: Exception | None = None
     verification: Verification = field(default_factory=passed)
@@ -166,6 +167,7 @@ def prepare(run: Run, dials: Dials) -> Prepared:
             decision=Decision.DELEGATE,
             reason="The fault is a dial of ChatSession-prod.",
             child=CHILD,
+            then=dials.script.then,
         )
         return Prepared(snapshot={}, plan=plan)
     plan = dataclasses.replace(PLAN, child=dials.script.child)

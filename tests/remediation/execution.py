@@ -44,6 +44,7 @@ class Execution:
         self._handlers = {role: lambda_handler(runbook, steps, role) for role in Role}
         self.run: dict[str, Any] | None = None
         self.plan: dict[str, Any] | None = None
+        self.child_number = 0
         self.variables: dict[str, Any] = {}
 
     def call(self, role: Role, step: str, **fields: Any) -> Any:
@@ -74,12 +75,18 @@ class Execution:
 
     def child(self) -> "Execution":
         """`Begin` of the execution that `RunChild` starts."""
-        start = self.plan["child"]
+        start = self.plan["children"][self.child_number]
         return Execution(start["name"]).begin(start["input"])
 
     def read_child(self, attempt: int = 1, attempts: int = 5) -> "Execution":
-        look = {"attempt": attempt, "attempts": attempts}
+        look = {"child_number": self.child_number, "attempt": attempt, "attempts": attempts}
         self.variables["company"] = self._state("ReadChild", Role.OBSERVE, **look)
+        return self
+
+    def try_next(self) -> "Execution":
+        """`TryNext`."""
+        self.child_number += 1
+        self.variables |= {"company": None, "verification": None}
         return self
 
     def turn(self) -> "Execution":

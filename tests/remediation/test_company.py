@@ -7,6 +7,7 @@ from lambdas.remediation.errors import (
     CoolDownActiveError,
     DuplicateRunError,
     InvalidRequestError,
+    NotAdmittedError,
     TargetLockedError,
 )
 from lambdas.remediation.request import STARTED_BY
@@ -55,7 +56,7 @@ def company(one):
 
 
 def test_child_is_started_with_what_the_plan_asks_for(parent):
-    start = parent.plan["child"]
+    start = parent.plan["children"][0]
     assert start["machine_arn"] == MACHINE_ARN
     assert start["input"] == {
         "target": {"table_name": "ChatSession-prod"},
@@ -68,7 +69,7 @@ def test_child_is_started_with_what_the_plan_asks_for(parent):
 
 
 def test_every_try_to_start_the_child_names_the_same_execution(parent):
-    assert parent.prepare().plan["child"]["name"] == parent.plan["child"]["name"]
+    assert parent.prepare().plan["children"][0]["name"] == parent.plan["children"][0]["name"]
 
 
 def test_child_says_who_asked_and_leaves_the_watch_to_it(parent, run_table):
@@ -162,6 +163,48 @@ def test_undo_of_a_run_that_delegated_names_the_run_to_undo(parent, execution):
     assert f'"undo": "{child.run_id}"' in str(refusal.value)
 
 
+@pytest.fixture
+def trying(execution, script, use_platform):
+    """A run on ChatMessage-prod that tries two runbooks, one after the other."""
+    names = ("ChatMessage-prod", "ChatSession-prod", "ChatUser-prod")
+    use_platform(tables=[{"table_name": name} for name in names])
+    script.decision = Decision.DELEGATE
+    script.then = [
+        dial.ChildRequest(
+            runbook="stuck_dial", target={"table_name": "ChatUser-prod"}, reason="second"
+        )
+    ]
+    one = execution("parent").started(alarm_of(dial.ALARM, "ChatMessage-prod"))
+    script.decision, script.then = Decision.CHANGE, []
+    return one
+
+
+def test_each_runbook_that_is_tried_is_an_execution_of_its_own(trying):
+    first, second = trying.plan["children"]
+    assert first["name"] != second["name"]
+    assert [c["input"]["target"]["table_name"] for c in (first, second)] == [
+        "ChatSession-prod",
+        "ChatUser-prod",
+    ]
+
+
+def test_what_every_runbook_did_is_in_one_message(trying, script, inbox):
+    first = heal(trying.child())
+    trying.read_child()
+    second = heal(trying.try_next().child())
+    answer = trying.read_child().verify().finish()["answer"]
+    (message,) = inbox.messages
+    assert (answer["outcome"], answer["child"]) == ("verified", second.run_id)
+    assert first.run_id in message.text
+    assert second.run_id in message.text
+
+
+def test_a_runbook_that_is_not_in_the_plan_is_not_tried(trying):
+    trying.child_number = 2
+    with pytest.raises(NotAdmittedError, match="has no child 2"):
+        trying.read_child()
+
+
 def test_child_starts_no_child(parent, script, run_table):
     child = parent.child()
     script.decision = Decision.DELEGATE
@@ -182,17 +225,17 @@ def test_child_starts_no_child(parent, script, run_table):
 )
 def test_child_that_its_parent_did_not_ask_for_is_refused(parent, execution, change):
     with pytest.raises(InvalidRequestError, match=r"^parent: "):
-        execution("run-2").begin({**parent.plan["child"]["input"], **change})
+        execution("run-2").begin({**parent.plan["children"][0]["input"], **change})
 
 
 def test_person_cannot_name_a_parent(parent, execution):
-    given = {k: v for k, v in parent.plan["child"]["input"].items() if k != STARTED_BY}
+    given = {k: v for k, v in parent.plan["children"][0]["input"].items() if k != STARTED_BY}
     with pytest.raises(InvalidRequestError, match=r"^parent: unknown field"):
         execution("run-2").begin(given)
 
 
 def test_child_of_a_closed_run_is_refused(parent, execution):
-    start = parent.plan["child"]
+    start = parent.plan["children"][0]
     parent.ends_by_itself()
     with pytest.raises(InvalidRequestError, match="is not the open run"):
         execution(start["name"]).begin(start["input"])

@@ -169,7 +169,7 @@ def test_prepare_answers_with_the_plan_in_short(execution):
         "decision": "change",
         "reason": "Both dials are stuck at 1.",
         "calls": 2,
-        "child": None,
+        "children": [],
     }
 
 

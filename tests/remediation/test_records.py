@@ -33,6 +33,7 @@ def test_contracts_are_encoded():
         "reason": "busy",
         "calls": [],
         "child": None,
+        "then": [],
         "evidence": {},
         "would_refuse": [],
     }

@@ -253,8 +253,8 @@ class TestRun:
         plan = Execution("one").started(target=TARGET).plan
 
         assert plan["decision"] == "delegate"
-        assert plan["child"]["machine_arn"].endswith(":remediation-lambda-errors")
-        assert plan["child"]["input"]["target"] == {"function_name": "chat"}
+        assert plan["children"][0]["machine_arn"].endswith(":remediation-lambda-errors")
+        assert plan["children"][0]["input"]["target"] == {"function_name": "chat"}
         assert plan["calls"] == 0
 
 
