@@ -13,6 +13,7 @@ from lambdas.remediation.alarms import (
     AlarmSpec,
     ApiErrorRateAlarm,
     FunctionErrorRateAlarm,
+    OutageAlarm,
     TableThrottleAlarm,
 )
 from lambdas.remediation.platform import Platform
@@ -51,6 +52,8 @@ class Detection(Construct):
         for entry in entries:
             limits = entry.runbook.limits_for(platform).as_dict()
             for trigger in entry.runbook.triggers:
+                if isinstance(trigger, OutageAlarm):
+                    continue  # made of the others
                 for spec in trigger.alarms(platform, prefix):
                     alarm = FACTORIES[type(trigger)](self, spec, entry.runbook, limits)
                     # Broken code of ours must not mute an incident: the alarm reports itself too.

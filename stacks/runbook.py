@@ -201,7 +201,7 @@ class RunbookConstruct(Construct):
         if self.runbook.keeps_ledger:
             for statement in statements(["cloudwatch:DescribeAlarms"], platform):
                 statement.grant(self.observe.role)
-        alarms = self.runbook.alarms(platform, prefix)
+        alarms = [a for a in self.runbook.alarms(platform, prefix) if not a.composite]
         if alarms:
             arn = f"arn:{cdk.Aws.PARTITION}:cloudwatch:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}"
             Statement(

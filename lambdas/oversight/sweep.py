@@ -16,7 +16,7 @@ from typing import Any
 from lambdas.remediation import platform
 from lambdas.remediation.alarms import AlarmSpec
 from lambdas.remediation.clients import client
-from lambdas.remediation.contracts import iso
+from lambdas.remediation.contracts import Mode, Run, iso
 from lambdas.remediation.guard import open_window
 from lambdas.remediation.messages import (
     Message,
@@ -26,7 +26,7 @@ from lambdas.remediation.messages import (
     subject_line,
 )
 from lambdas.remediation.observability import logger
-from lambdas.remediation.records import MITIGATED, OPEN, Item, RunTable, epoch
+from lambdas.remediation.records import MITIGATED, OPEN, Item, Record, RunTable, epoch
 from lambdas.remediation.request import ALARM_EVENT, SWEEP_SOURCE
 from lambdas.remediation.resources.alarms import Alarms
 from lambdas.remediation.runbook import Runbook
@@ -52,14 +52,15 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:
     Returns
     -------
     dict
-        How many runs were `closed`, runbooks `started`, alarms `told`, leases `reminded`, and
-        runbooks `polled` for the releases of their targets.
+        How many runs were `closed`, runbooks `started`, alarms `told`, leases `reminded`, messages
+        sent on the `status` of runs, and runbooks `polled` for the releases of their targets.
     """
     sweep = Sweep(context.invoked_function_arn, Clock().now())
     done = {
         "closed": sweep.close_ended_runs(),
         **sweep.look_after_alarms(),
         "reminded": sweep.remind_of_leases(),
+        "status": sweep.tell_status(),
         "polled": sweep.poll_releases(),
     }
     logger().info("swept", **done)
@@ -241,6 +242,51 @@ class Sweep:
             )
             reminded += 1
         return reminded
+
+    # --- how it stands ---
+
+    def tell_status(self) -> int:
+        """Tell people how long runs stand, of those runbooks that are to say so on a cadence."""
+        told = 0
+        by_name = {r.name: r for r in self.runbooks}
+        for item in self.table.listed(OPEN):
+            runbook = by_name.get(item["runbook"])
+            record = self.table.record(item["pk"].removeprefix("RUN#"))
+            if runbook is None or record is None or record.run is None or record.state != "open":
+                continue
+            interval = record.run.limits.get("status_interval_seconds")
+            # What asks for nothing but a look is answered by its own message.
+            if interval is None or record.run.mode is Mode.OBSERVE:
+                continue
+            since = epoch(record.run.execution.started_at)
+            due = epoch(self.now) - interval
+            if since > due or not self.table.update(
+                item["pk"],
+                values={"status_at": epoch(self.now)},
+                condition="#state = :open AND (attribute_not_exists(status_at) "
+                "OR status_at <= :due)",
+                given={"open": "open", "due": due},
+            ):
+                continue
+            self._tell_status(runbook, record, record.run)
+            told += 1
+        return told
+
+    def _tell_status(self, runbook: Runbook, record: Record, run: Run) -> None:
+        name = next(iter(run.target.values()))
+        minutes = (epoch(self.now) - epoch(run.execution.started_at)) // 60
+        lines = [f"{runbook.title} on {name}: run {run.id} goes on since {minutes} min."]
+        if record.plan:
+            lines += ["", record.plan.reason]
+        for other in [self.table.record(run_id) for run_id in record.companies]:
+            if other is not None:
+                outcome = (other.answer or {}).get("outcome", "under way")
+                lines += ["", f"{other.item['runbook']} run {other.run_id}: {outcome}"]
+        self._publish(
+            runbook,
+            f"[note] {name}: not over yet, after {minutes} min ({runbook.title})",
+            lines,
+        )
 
     # --- releases ---
 

@@ -9,12 +9,13 @@ from lambdas.remediation.platform import Platform
 class AlarmSpec(Frozen):
     """One alarm that starts a runbook for one target.
 
-    `dimensions` pick the metrics the alarm reads.
+    `dimensions` pick the metrics the alarm reads; a composite alarm reads other alarms.
     """
 
     name: str
     target: dict[str, str]
     dimensions: dict[str, str]
+    composite: bool = False
 
 
 class Alarm(Protocol):
@@ -86,3 +87,15 @@ class ApiErrorRateAlarm:
             )
             for a in platform.apis
         )
+
+
+class OutageAlarm:
+    """Every API answers with errors, and something behind them is red too."""
+
+    def alarms(self, platform: Platform, prefix: str) -> tuple[AlarmSpec, ...]:
+        """`<prefix>-outage`, for platforms with APIs, something behind them, and a stack."""
+        behind = platform.functions or platform.tables
+        if not (platform.apis and behind and platform.stacks):
+            return ()
+        target = {"stack_name": platform.stacks[0].stack_name}
+        return (AlarmSpec(name=f"{prefix}-outage", target=target, dimensions={}, composite=True),)

@@ -547,7 +547,8 @@ class Life:
             alarm_names=[
                 a.name
                 for a in self.runbook.alarms(self.platform, self.settings.prefix)
-                if record and record.run and a.target == record.run.target
+                # A composite alarm follows those it reads; set by hand, it might never come back.
+                if record and record.run and a.target == record.run.target and not a.composite
             ],
             now=self.clock.now(),
         )

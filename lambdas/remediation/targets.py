@@ -95,6 +95,17 @@ class Stack:
         return f"arn:{place.partition}:cloudformation:{place.region}:{place.account}:stack/{name}"
 
 
+class Outage(Stack):
+    """The outage of all that a stack deploys, named by its `stack_name`.
+
+    Not the stack itself: a deployment that goes on must not keep anybody from looking.
+    """
+
+    def arn(self, name: str, platform: Platform, place: Place) -> str:
+        """ARN of the stack, with what is wrong behind it."""
+        return f"{super().arn(name, platform, place)}/outage"
+
+
 class S3Bucket:
     """An S3 bucket, named by `bucket_name`."""
 

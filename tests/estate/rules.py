@@ -222,6 +222,8 @@ def a_change_that_is_not_admitted_is_not_rolled_back(subject: Subject) -> Iterat
 
 
 def the_first_change_is_near(subject: Subject) -> Iterator[str]:
+    if not subject.own:
+        return  # it changes nothing itself
     path = path_to_first_change(subject)
     functions = {state["Arguments"]["FunctionName"] for state in path if role_of(state)}
     if len(path) != FIRST_CHANGE_STATES or len(functions) != FIRST_CHANGE_FUNCTIONS:

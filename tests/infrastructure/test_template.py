@@ -184,8 +184,9 @@ def test_alarm_rules_name_exactly_the_alarms_of_their_runbook(product):
         "remediation-ChatSession-prod-throttled",
         "remediation-chat-lambda-errors",
         "remediation-energy-insights-api-prod-5xx",
+        "remediation-outage",
     ]
-    assert len({machine for machine, _ in names}) == 3
+    assert len({machine for machine, _ in names}) == 4
 
 
 def test_a_suppressed_alarm_is_kept_out_by_the_pattern(product):

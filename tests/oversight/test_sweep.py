@@ -22,7 +22,7 @@ PAIR = f"PAIR#dynamodb_throttling#{ARN}"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:remediation-dynamodb-throttling"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:observe"
 EXECUTION = MACHINE.replace(":stateMachine:", ":execution:") + ":"
-NOTHING = {"closed": 0, "started": 0, "told": 0, "reminded": 0, "polled": 0}
+NOTHING = {"closed": 0, "started": 0, "told": 0, "reminded": 0, "status": 0, "polled": 0}
 
 
 class Context:
@@ -105,6 +105,33 @@ def begun(run_table, name: str, moment: datetime = NOW, **fields: Any) -> Run:
 
 def start_execution(name: str) -> None:
     clients.client("stepfunctions").start_execution(stateMachineArn=MACHINE, name=name, input="{}")
+
+
+# --- how it stands ---
+
+
+def test_run_that_goes_on_is_told_of_on_a_cadence(sweep, run_table, inbox, clock):
+    limits = RUNBOOK.limits.as_dict() | {"status_interval_seconds": 900}
+    run = begun(run_table, "long", limits=limits)
+    start_execution(run.execution.name)
+    assert sweep() == NOTHING
+    clock.advance(minutes=16)
+    assert sweep() == NOTHING | {"status": 1}
+    assert sweep() == NOTHING
+    clock.advance(minutes=16)
+    assert sweep() == NOTHING | {"status": 1}
+    first, _ = inbox.messages
+    assert first.subject == (
+        "[note] ChatMessage-prod: not over yet, after 16 min (DynamoDB throttling)"
+    )
+    assert run.id in first.text
+
+
+def test_other_runs_are_not_told_of_while_they_go_on(sweep, run_table, inbox, clock):
+    start_execution(begun(run_table, "long").execution.name)
+    clock.advance(hours=1)
+    assert sweep() == NOTHING
+    assert inbox.messages == []
 
 
 # --- alarms ---

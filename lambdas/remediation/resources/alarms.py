@@ -24,7 +24,7 @@ class Alarms:
         self._client = client
 
     def red(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Descriptions of those metric alarms that are in ALARM.
+        """Descriptions of those alarms that are in ALARM, composite ones too.
 
         Raises
         ------
@@ -36,8 +36,10 @@ class Alarms:
             with reading("alarms"):
                 answer = self._client.describe_alarms(
                     AlarmNames=list(names[i : i + _NAMES_PER_CALL]),
+                    AlarmTypes=["MetricAlarm", "CompositeAlarm"],
                     StateValue="ALARM",
                     MaxRecords=_NAMES_PER_CALL,
                 )
-            found += [a for a in answer["MetricAlarms"] if a["StateValue"] == "ALARM"]
+            both = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+            found += [a for a in both if a["StateValue"] == "ALARM"]
         return found

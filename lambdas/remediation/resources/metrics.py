@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from lambdas.remediation.errors import ThrottledError
 from lambdas.remediation.frozen import Frozen
+from lambdas.remediation.platform import Api
 from lambdas.remediation.resources.client_errors import reading
 from lambdas.remediation.verification import Series
 
@@ -28,6 +29,16 @@ class Metric:
     name: str
     dimensions: tuple[tuple[str, str], ...]
     statistic: str = "Sum"
+
+
+def stage_metrics(api: Api) -> tuple[Metric, Metric]:
+    """Requests answered with 5XX, and all requests: the value of `Count` is how many there were."""
+    dimensions = tuple(api.dimensions.items())
+    errors = "5XXError" if api.protocol == "REST" else "5xx"
+    return (
+        Metric("AWS/ApiGateway", errors, dimensions),
+        Metric("AWS/ApiGateway", "Count", dimensions, statistic="SampleCount"),
+    )
 
 
 class Contributor(Frozen):

@@ -2,10 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
 
 from lambdas.remediation import changes
 from lambdas.remediation.company import OpenRuns
@@ -19,6 +17,7 @@ from lambdas.remediation.contracts import (
     Verification,
     encode,
 )
+from lambdas.remediation.diagnosis import Diagnosis
 from lambdas.remediation.errors import (
     ChangeFailedError,
     ConcurrentChangeError,
@@ -32,7 +31,7 @@ from lambdas.remediation.ledger import Release, ReleaseLedger, Seen, release
 from lambdas.remediation.platform import Api, Function, Platform
 from lambdas.remediation.resources.api_stage import HttpStages, RestStages, Stage, Stages
 from lambdas.remediation.resources.lambda_alias import Alias, LambdaAliases
-from lambdas.remediation.resources.metrics import Metric, Metrics
+from lambdas.remediation.resources.metrics import Metric, Metrics, stage_metrics
 from lambdas.remediation.resources.stack_events import StackEvents, StackOperation
 from lambdas.remediation.resources.table_throttling import TableThrottling
 from lambdas.remediation.step import Attempt, Clock, Role, step
@@ -49,14 +48,6 @@ from lambdas.runbooks.api_gateway_errors.policy import Calm, FunctionFinding, Si
 from lambdas.runbooks.api_gateway_errors.runbook import ApiGatewayErrorsLimits
 
 RESOURCES = (RestStages, HttpStages)
-
-P = ParamSpec("P")
-T = TypeVar("T")
-# Below the 10 connections that a client keeps, and enough for two rounds at most.
-_READERS = 8
-# The function has 30 s: a finding that takes longer is unknown.
-_DIAGNOSIS_SECONDS = 15
-_MAX_WHY = 200
 
 
 @step(Role.OBSERVE, calls=["apigateway:GET"], raises=[ResourceBusyError, ThrottledError])
@@ -114,8 +105,8 @@ def prepare(
     periods = _look_back(limits, now)
     period = limits.metric_period_seconds
     end = periods[-1] + timedelta(seconds=period)
-    wanted = [*_stage_metrics(api), *(m for f in functions for m in _function_metrics(f))]
-    with _Diagnosis() as ask:
+    wanted = [*stage_metrics(api), *(m for f in functions for m in _function_metrics(f))]
+    with Diagnosis() as ask:
         measured = ask(
             "metrics", metrics.read, wanted, start=periods[0], end=end, period_seconds=period
         )
@@ -290,46 +281,6 @@ def roll_back(*, plan: Plan, clock: Clock, rest: RestStages, http: HttpStages) -
         raise RollbackFailedError(f"cannot be taken back: {error}") from error
 
 
-class _Diagnosis:
-    """Findings that are read at the same time; one that fails or takes too long is unknown."""
-
-    def __init__(self) -> None:
-        self.unknown: list[str] = []
-        self._pool = ThreadPoolExecutor(max_workers=_READERS)
-        self._open: dict[Future[Any], str] = {}
-        self._answers: dict[Future[Any], Any] = {}
-
-    def __enter__(self) -> "_Diagnosis":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # A read that hangs is not waited for.
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def __call__(
-        self, name: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> "Future[T]":
-        """Start to read a finding."""
-        future = self._pool.submit(read, *args, **kwargs)
-        self._open[future] = name
-        return future
-
-    def settle(self) -> None:
-        """Wait for all that was asked, up to the limit."""
-        done, _ = wait(self._open, timeout=_DIAGNOSIS_SECONDS)
-        for future, name in self._open.items():
-            error = future.exception() if future in done else TimeoutError("took too long")
-            self._answers[future] = None if error else future.result()
-            if error is not None:
-                self.unknown.append(f"{name}: {type(error).__name__}: {error}"[:_MAX_WHY])
-        self._open = {}
-
-    def answer(self, future: "Future[T]") -> T | None:
-        """What was read; None if it is unknown."""
-        found: T | None = self._answers[future]
-        return found
-
-
 @contextlib.contextmanager
 def _still_there() -> Iterator[None]:
     """What was there when the run planned and is gone now was deleted by someone else."""
@@ -387,16 +338,6 @@ def _look_back(limits: ApiGatewayErrorsLimits, now: datetime) -> tuple[datetime,
     return (*before, period_start(now, period))
 
 
-def _stage_metrics(api: Api) -> tuple[Metric, Metric]:
-    """Requests answered with 5XX, and all requests: the value of `Count` is how many there were."""
-    dimensions = tuple(api.dimensions.items())
-    errors = "5XXError" if api.protocol == "REST" else "5xx"
-    return (
-        Metric("AWS/ApiGateway", errors, dimensions),
-        Metric("AWS/ApiGateway", "Count", dimensions, statistic="SampleCount"),
-    )
-
-
 def _function_metrics(function: Function) -> tuple[Metric, Metric, Metric]:
     dimensions = tuple(function.dimensions.items())
     return (
@@ -412,7 +353,7 @@ def _traffic(
     periods: tuple[datetime, ...],
     limits: ApiGatewayErrorsLimits,
 ) -> policy.Traffic:
-    errors, requests = _stage_metrics(api)
+    errors, requests = stage_metrics(api)
     return policy.traffic(series[errors], series[requests], periods, limits)
 
 
@@ -485,7 +426,7 @@ def _calm(
     traffic = policy.Traffic()
     if periods:
         series = metrics.read(
-            _stage_metrics(api),
+            stage_metrics(api),
             start=periods[0],
             end=periods[-1] + timedelta(seconds=period),
             period_seconds=period,

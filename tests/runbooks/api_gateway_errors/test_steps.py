@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdas.remediation import clients
+from lambdas.remediation import clients, diagnosis
 from lambdas.remediation.contracts import (
     Change,
     Decision,
@@ -393,7 +393,7 @@ class TestUnknown:
         clients.client("cloudformation").meta.events.register_first(
             "before-call", lambda **_: released.wait(30) and None
         )
-        monkeypatch.setattr(steps, "_DIAGNOSIS_SECONDS", 0.5)
+        monkeypatch.setattr(diagnosis, "_DIAGNOSIS_SECONDS", 0.5)
 
         plan = prepare(run).plan
         released.set()

@@ -1,0 +1,1 @@
+"""Runbook: complete system outage."""
