@@ -1,5 +1,6 @@
 """Whole lives: every outcome, what it leaves behind, and who is told; also when it is repeated."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -883,6 +884,17 @@ def test_abort_after_the_change_lets_it_stand_with_its_undo(execution, run_table
     assert "owner" not in run_table.get(LOCK)
     assert [item["pk"] for item in run_table.listed("mitigated")] == [RECORD]
     assert UNDO_COMMAND in inbox.messages[0].text
+
+
+def test_what_cannot_be_taken_back_is_offered_no_undo_and_is_not_lent_out(execution, run_table):
+    runbook = dataclasses.replace(dial.KEEPS_CHANGE, reversible=False)
+    answer = execution("run-1", runbook).started().turn().verify().finish()["answer"]
+    assert (answer["outcome"], answer["changes"], answer["undo"]) == (
+        "verified",
+        [turned("read"), turned("write")],
+        None,
+    )
+    assert run_table.listed("mitigated") == []
 
 
 @pytest.mark.parametrize(
