@@ -104,6 +104,19 @@ def undoable(calls: Sequence[PlannedCall]) -> list[PlannedCall]:
     return [c for c in calls if c.reversible] or list(calls)
 
 
+def decisive(calls: Sequence[PlannedCall], resources: Sequence[Resource]) -> list[PlannedCall]:
+    """The calls that tell where an interrupted run stands: those of an undo that can be read.
+
+    A resource names in `unreadable` the APIs that leave no trace to read (signing a user out). They
+    count as not made, so they are made again when a step is repeated.
+    """
+    return [
+        call
+        for call in undoable(calls)
+        if call.api not in getattr(resource_for(call, resources), "unreadable", ())
+    ]
+
+
 def restore(
     calls: Sequence[PlannedCall], resources: Sequence[Resource], clock: Callable[[], datetime]
 ) -> Change:

@@ -276,6 +276,8 @@ class Ending:
         }
         if run is None or not made or not stands or run.kind is Kind.UNDO:
             return None
+        if not self.runbook.reversible:
+            return None
         machine = self.execution_arn.replace(":execution:", ":stateMachine:").rpartition(":")[0]
         return {"command": start_command(machine, {"undo": run.id, "reason": ""})}
 
@@ -333,7 +335,7 @@ class Ending:
         where = [changes.position(c, self.resources) for c in plan.calls]
         if all(position is changes.Position.BEFORE for position in where):
             return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{ended}; nothing was changed"), []
-        main = changes.undoable(plan.calls)
+        main = changes.decisive(plan.calls, self.resources)
         if all(changes.position(c, self.resources) is changes.Position.AFTER for c in main):
             reason = f"{ended}; the change stands, unverified"
             return Outcome(name=OutcomeName.HANDED_OVER, reason=reason), made

@@ -6,7 +6,7 @@ import re
 import aws_cdk as cdk
 import pytest
 
-from lambdas.remediation.platform import Platform, Table
+from lambdas.remediation.platform import Platform, Table, UserPool
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -82,6 +82,14 @@ def test_insight_rules_are_those_of_the_configured_tables():
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Orders*",
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Carts*",
     ]
+
+
+def test_a_call_on_users_is_allowed_on_the_configured_user_pools_only():
+    platform = Platform(name="test", user_pools=(UserPool(user_pool_id="us-east-1_Pool"),))
+
+    (statement,) = statements(["cognito-idp:AdminDisableUser"], platform)
+
+    assert resources_of(statement) == [f"{ARN}:cognito-idp:{ACCOUNT}:userpool/us-east-1_Pool"]
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():
@@ -192,7 +200,11 @@ def test_the_changing_function_of_dynamodb_throttling_may_do_this(product):
     }
 
 
-READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
+READING = (
+    *("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup"),
+    # Cognito's reading calls for administrators; those that change start with Admin too.
+    *("AdminGetUser", "AdminListGroupsForUser"),
+)
 
 
 def test_the_reading_function_can_change_nothing_of_the_platform(product):

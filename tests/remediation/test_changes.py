@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.remediation.changes import Position, apply, position, resource_for, restore
+from lambdas.remediation.changes import Position, apply, decisive, position, resource_for, restore
 from lambdas.remediation.contracts import CallResult, Change, PlannedCall
 from lambdas.remediation.errors import (
     ChangeFailedError,
@@ -222,3 +222,31 @@ def test_applying_twice_changes_nothing_more(before):
     again = apply(calls, [shelf], clock)
     assert all(c.already_applied for c in again.calls)
     assert len(shelf.put) == len(calls)
+
+
+# --- what tells where an interrupted run stands ---
+
+
+class Silent(Shelf):
+    """Makes calls that leave no trace."""
+
+    apis = ("silent:Tell",)
+    unreadable = ("silent:Tell",)
+
+
+def test_calls_without_a_trace_do_not_tell_where_a_run_stands():
+    told = PlannedCall(
+        api="silent:Tell",
+        resource="arn:silent/a",
+        arguments={},
+        before={"told": False},
+        after={"told": True},
+        reversible=False,
+    )
+    put = planned("a", reversible=False)
+    assert decisive([put, told], [Shelf(), Silent()]) == [put]
+
+
+def test_calls_that_cannot_be_taken_back_do_not_tell_beside_those_that_can():
+    kept, lost = planned("a"), planned("b", reversible=False)
+    assert decisive([kept, lost], [Shelf()]) == [kept]

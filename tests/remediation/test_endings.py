@@ -1,5 +1,6 @@
 """Whole lives: every outcome, what it leaves behind, and who is told; also when it is repeated."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambdas.remediation import clients
-from lambdas.remediation.contracts import Decision, Verdict, Verification
+from lambdas.remediation.contracts import Decision, PlannedCall, Verdict, Verification
 from lambdas.remediation.errors import (
     BreakerOpenError,
     ChangeFailedError,
@@ -883,6 +884,51 @@ def test_abort_after_the_change_lets_it_stand_with_its_undo(execution, run_table
     assert "owner" not in run_table.get(LOCK)
     assert [item["pk"] for item in run_table.listed("mitigated")] == [RECORD]
     assert UNDO_COMMAND in inbox.messages[0].text
+
+
+class Bells:
+    """Rung by calls that leave nothing to read."""
+
+    service = "dynamodb"
+    apis = ("dynamodb:RingBell",)
+    unreadable = apis
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def present(self, call: PlannedCall) -> dict[str, Any]:
+        return call.before
+
+
+def test_abort_after_a_change_with_a_call_that_leaves_no_trace_does_not_quarantine(
+    execution, run_table, monkeypatch
+):
+    monkeypatch.setattr(dial, "RESOURCES", (dial.Dials, Bells))
+    one = execution("run-1").started().turn()
+    plan = json.loads(run_table.get(RECORD)["plan"])
+    ring = plan["calls"][0] | {"api": "dynamodb:RingBell"}
+    plan["calls"] = [c | {"reversible": False} for c in [*plan["calls"], ring]]
+    run_table.update(RECORD, values={"plan": plan})
+    one.ends_by_itself()
+    answer = closed(run_table)
+    assert (answer["outcome"], answer["reason"]) == (
+        "handed_over",
+        "the execution ended ABORTED; the change stands, unverified",
+    )
+    # Whether the bell was rung nobody knows, so it is not claimed.
+    assert answer["changes"] == [turned("read"), turned("write")]
+    assert run_table.get(QUARANTINE) == {}
+
+
+def test_what_cannot_be_taken_back_is_offered_no_undo_and_is_not_lent_out(execution, run_table):
+    runbook = dataclasses.replace(dial.KEEPS_CHANGE, reversible=False)
+    answer = execution("run-1", runbook).started().turn().verify().finish()["answer"]
+    assert (answer["outcome"], answer["changes"], answer["undo"]) == (
+        "verified",
+        [turned("read"), turned("write")],
+        None,
+    )
+    assert run_table.listed("mitigated") == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from botocore.exceptions import (
 from lambdas.remediation.contracts import PlannedCall
 from lambdas.remediation.errors import (
     ChangeFailedError,
+    ConcurrentChangeError,
     ResourceBusyError,
     TargetNotFoundError,
     ThrottledError,
@@ -62,6 +63,8 @@ def gone(call: PlannedCall) -> dict:
         ("ConcurrentUpdateException", ResourceBusyError),
         ("ResourceNotFoundException", TargetNotFoundError),
         ("ObjectNotFoundException", TargetNotFoundError),
+        ("UserNotFoundException", TargetNotFoundError),
+        ("InternalErrorException", ThrottledError),
         ("AccessDeniedException", ClientError),
         ("ValidationException", ClientError),
         ("LimitExceededException", ClientError),
@@ -104,6 +107,9 @@ def test_reading_lets_other_exceptions_through():
         ("ValidationException", ChangeFailedError),
         ("ResourceNotFoundException", ChangeFailedError),
         ("ObjectNotFoundException", ChangeFailedError),
+        ("UserNotFoundException", ChangeFailedError),
+        ("NotAuthorizedException", ChangeFailedError),
+        ("UsernameExistsException", ConcurrentChangeError),
         ("AccessDeniedException", ClientError),
     ],
 )

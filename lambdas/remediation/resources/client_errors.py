@@ -26,6 +26,7 @@ from lambdas.remediation.errors import (
 
 # AWS's side has a bad moment: the same call may work in a second.
 _THROTTLED = {
+    "InternalErrorException",
     "InternalFailure",
     "InternalServerError",
     "InternalServiceError",
@@ -54,6 +55,24 @@ _ABSENT = {
     "ObjectNotFoundException",
     "ResourceNotFoundException",
     "TableNotFoundException",
+    "UserNotFoundException",
+}
+# Amazon Cognito user pools API Reference: AdminCreateUser, AdminResetUserPassword, and the others
+# on users.
+_REFUSED_BY_COGNITO = {
+    "AliasExistsException",
+    "InvalidEmailRoleAccessPolicyException",
+    "InvalidLambdaResponseException",
+    "InvalidParameterException",
+    "InvalidPasswordException",
+    "InvalidSmsRoleAccessPolicyException",
+    "InvalidSmsRoleTrustRelationshipException",
+    "NotAuthorizedException",
+    "OperationNotEnabledException",
+    "PreconditionNotMetException",
+    "UnexpectedLambdaException",
+    "UnsupportedUserStateException",
+    "UserLambdaValidationException",
 }
 _REFUSED_CHANGE = {
     "BadRequestException",
@@ -62,9 +81,11 @@ _REFUSED_CHANGE = {
     "LimitExceededException",
     "ValidationException",
     *_ABSENT,
+    *_REFUSED_BY_COGNITO,
 }
-# Lambda: the alias is no longer the one that was read (`RevisionId`).
-_MOVED = {"PreconditionFailedException"}
+# Lambda: the alias is no longer the one that was read (`RevisionId`). Cognito: there was no such
+# user when it was read, so that it exists is either this call's own doing or somebody else's.
+_MOVED = {"PreconditionFailedException", "UsernameExistsException"}
 _NO_ANSWER = (
     ConnectionClosedError,
     ConnectTimeoutError,

@@ -1,0 +1,1 @@
+"""Runbook: disable user."""

@@ -1,0 +1,1 @@
+"""Runbook: reset user password."""
