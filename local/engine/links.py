@@ -15,6 +15,7 @@ from local.engine import (
     auto_scaling,
     backup_resources,
     composite_alarms,
+    dashboard_resources,
     embedded_metrics,
     error_logs,
     executions,
@@ -60,6 +61,7 @@ LINKS: tuple[ModuleType, ...] = (
     table_capacity,
     auto_scaling,
     backup_resources,
+    dashboard_resources,
 )
 
 

@@ -6,7 +6,7 @@ import re
 import aws_cdk as cdk
 import pytest
 
-from lambdas.remediation.platform import Platform, Table
+from lambdas.remediation.platform import Dashboard, Platform, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -82,6 +82,16 @@ def test_insight_rules_are_those_of_the_configured_tables():
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Orders*",
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Carts*",
     ]
+
+
+def test_a_dashboard_call_is_allowed_on_the_configured_dashboards_which_have_no_region():
+    platform = Platform(name="test", dashboards=(Dashboard(dashboard_name="Orders"),))
+    (statement,) = statements(
+        ["cloudwatch:DeleteDashboards", "cloudwatch:GetDashboard", "cloudwatch:PutDashboard"],
+        platform,
+    )
+
+    assert resources_of(statement) == [f"{ARN}:cloudwatch::<AWS::AccountId>:dashboard/Orders"]
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():

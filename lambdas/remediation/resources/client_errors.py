@@ -52,12 +52,18 @@ _ABSENT = {
     "BackupNotFoundException",
     "NotFoundException",
     "ObjectNotFoundException",
+    # CloudWatch's words for dashboards, in its old protocol and in its new ones.
+    "DashboardNotFoundError",
+    "ResourceNotFound",
     "ResourceNotFoundException",
     "TableNotFoundException",
 }
 _REFUSED_CHANGE = {
     "BadRequestException",
     "ContinuousBackupsUnavailableException",
+    "DashboardInvalidInputError",
+    "InvalidParameterInput",
+    "InvalidParameterValue",
     "InvalidParameterValueException",
     "LimitExceededException",
     "ValidationException",
