@@ -24,6 +24,7 @@ from local.engine import (
     lambda_aliases,
     lambda_errors,
     lambda_metrics,
+    log_group_resources,
     log_patterns,
     message_attributes,
     metric_data,
@@ -62,6 +63,7 @@ LINKS: tuple[ModuleType, ...] = (
     auto_scaling,
     backup_resources,
     dashboard_resources,
+    log_group_resources,
 )
 
 
