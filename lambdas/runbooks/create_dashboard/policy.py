@@ -50,7 +50,7 @@ def period_seconds(asked: int | None, default: int) -> int:
     Raises
     ------
     InvalidRequestError
-        It is none that CloudWatch has for all these metrics.
+        The period is not a multiple of 60 up to a day.
     """
     if asked is not None and (asked % _MINUTE or not _MINUTE <= asked <= _DAY):
         raise InvalidRequestError(
@@ -68,8 +68,8 @@ def decide(situation: Situation) -> Plan:
     Raises
     ------
     PrerequisiteNotMetError
-        It has that body already, it would not fit into a dashboard, or what it takes to undo the
-        change would not fit into the run's record.
+        The dashboard shows just this already, the graphs are too many for one dashboard, or what
+        it takes to undo the change would not fit into the run's record.
     """
     name, wanted = situation.dashboard_name, situation.wanted
     subject = f"dashboard {name}"

@@ -39,7 +39,7 @@ class CreateDashboardParameters(Frozen):
 RUNBOOK = Runbook(
     name="create_dashboard",
     title="CloudWatch dashboard",
-    category="Monitoring",
+    category="Monitoring and alerting",
     severity=Severity.P2,
     target=CloudWatchDashboard(),
     parameters=CreateDashboardParameters,
@@ -47,7 +47,7 @@ RUNBOOK = Runbook(
     limits=CreateDashboardLimits(),
     mode=Mode.ACT,
     keep_when_ineffective=False,
-    source="Operations Runbook, Monitoring, Create Custom CloudWatch Dashboard",
+    source="Operations Runbook, Monitoring and Alerting, Create Custom CloudWatch Dashboard",
     deviations=(
         "The body is made from the platform file, the same for the same file: a widget of "
         "`Invocations` without dimensions shows the sum of the Region, and names no function.",

@@ -102,7 +102,7 @@ def require_alias(function_name: str, alias: str | None) -> str:
     Raises
     ------
     PrerequisiteNotMetError
-        The platform file names none.
+        The platform file names no alias of the function.
     """
     if alias is None:
         raise PrerequisiteNotMetError(
