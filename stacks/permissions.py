@@ -21,6 +21,7 @@ WITHOUT_RESOURCE = {
     "cloudwatch:DescribeAlarms": "one call asks for many alarms: IAM grants that on * only",
     "cloudwatch:GetMetricData": "has no resource types",
     "dynamodb:ListBackups": "has no resource types",
+    "lambda:GetAccountSettings": "has no resource types",
 }
 
 

@@ -19,6 +19,16 @@ from lambdas.remediation.errors import (
     ThrottledError,
 )
 
+MAX_SHOWN = 100
+
+
+def shown(value: Any) -> Any:
+    """A value, or each value of a map, as a message has room for it; the record has the whole."""
+    if isinstance(value, dict):
+        return {key: shown(one) for key, one in value.items()}
+    text = str(value)
+    return value if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
 
 class Resource(Protocol):
     """A resource module: the only caller of boto3 for its APIs."""
@@ -72,7 +82,8 @@ def apply(
         if where is Position.ELSEWHERE:
             now = resource_for(call, resources).present(call)
             moved = ConcurrentChangeError(
-                f"{call.resource}: expected {call.before} before {call.api}, found {now}; "
+                f"{call.resource}: expected {shown(call.before)} before {call.api}, found "
+                f"{shown(now)}; "
                 "someone else changed it, look before starting again"
             )
             moved.untouched = not results
@@ -135,8 +146,8 @@ def restore(
             continue
         if where is Position.ELSEWHERE or not call.reversible:
             raise RollbackFailedError(
-                f"{call.resource}: cannot take {call.api} back, it is neither {call.after} "
-                f"nor {call.before} now"
+                f"{call.resource}: cannot take {call.api} back, it is neither "
+                f"{shown(call.after)} nor {shown(call.before)} now"
             )
         _take_back(inverse, resources)
         results.append(

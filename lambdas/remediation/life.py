@@ -370,7 +370,8 @@ class Life:
                 now = changes.resource_for(call, self._resources()).present(call)
                 raise WorldMovedError(
                     f"undo: {call.resource} is no longer what run {run.undoes} left "
-                    f"({now} instead of {call.after}); change it by hand"
+                    f"({changes.shown(now)} instead of {changes.shown(call.after)}); "
+                    "change it by hand"
                 )
             if where is changes.Position.AFTER:
                 calls.append(_reversible(call, run).inverse())

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from lambdas.remediation.changes import shown
 from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.records import Record
@@ -117,8 +118,8 @@ def value_lines(before: Any, after: Any, name: str = "") -> list[str]:
             path = f"{name}.{key}" if name else key
             lines += value_lines(old.get(key), new.get(key), path)
         return lines[:MAX_LINE_VALUES]
-    shown = ["none" if v is None else v for v in (before, after)]
-    return [f"{name} {shown[0]} -> {shown[1]}"]
+    old_text, new_text = ("none" if v is None else shown(v) for v in (before, after))
+    return [f"{name} {old_text} -> {new_text}"]
 
 
 def closing_message(

@@ -15,6 +15,7 @@ from local.engine import (
     auto_scaling,
     backup_resources,
     composite_alarms,
+    dashboard_resources,
     embedded_metrics,
     error_logs,
     executions,
@@ -23,6 +24,7 @@ from local.engine import (
     lambda_aliases,
     lambda_errors,
     lambda_metrics,
+    log_group_resources,
     log_patterns,
     message_attributes,
     metric_data,
@@ -62,6 +64,8 @@ LINKS: tuple[ModuleType, ...] = (
     auto_scaling,
     backup_resources,
     user_pool_ids,
+    dashboard_resources,
+    log_group_resources,
 )
 
 

@@ -7,6 +7,7 @@ import aws_cdk as cdk
 import pytest
 
 from lambdas.remediation.platform import Platform, Table, UserPool
+from lambdas.remediation.platform import Dashboard, Platform, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -90,6 +91,14 @@ def test_a_call_on_users_is_allowed_on_the_configured_user_pools_only():
     (statement,) = statements(["cognito-idp:AdminDisableUser"], platform)
 
     assert resources_of(statement) == [f"{ARN}:cognito-idp:{ACCOUNT}:userpool/us-east-1_Pool"]
+def test_a_dashboard_call_is_allowed_on_the_configured_dashboards_which_have_no_region():
+    platform = Platform(name="test", dashboards=(Dashboard(dashboard_name="Orders"),))
+    (statement,) = statements(
+        ["cloudwatch:DeleteDashboards", "cloudwatch:GetDashboard", "cloudwatch:PutDashboard"],
+        platform,
+    )
+
+    assert resources_of(statement) == [f"{ARN}:cloudwatch::<AWS::AccountId>:dashboard/Orders"]
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():

@@ -401,6 +401,11 @@ def test_only_values_that_differ_are_shown(before, after, lines):
     assert value_lines(before, after) == lines
 
 
+def test_a_long_value_is_cut():
+    (line,) = value_lines({"x": None}, {"x": "a" * 5_000})
+    assert line == f"x none -> {'a' * 97}..."
+
+
 def test_resource_of_a_call_is_shown_without_its_account():
     call = PlannedCall(
         api="lambda:UpdateAlias",

@@ -11,10 +11,13 @@ from lambdas.remediation import clients
 from lambdas.remediation.errors import TargetNotFoundError, ThrottledError
 from lambdas.remediation.resources.function_logs import (
     FILTER_PATTERN,
+    REPORT_PATTERN,
     ErrorPattern,
     FunctionLogs,
+    Reports,
     error_pattern,
     masked,
+    report_init,
 )
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -297,3 +300,61 @@ class TestErrors:
 
         with pytest.raises(expected):
             read()
+
+
+WARM = f"REPORT RequestId: {REQUEST}\tDuration: 3.1 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB"
+COLD = f"{WARM}\tMax Memory Used: 70 MB\tInit Duration: 812.25 ms\t\n"
+
+
+class TestReportInit:
+    @pytest.mark.parametrize(
+        ("message", "expected"),
+        [
+            (COLD, 812.25),
+            (WARM, 0),
+            (
+                as_json(
+                    type="platform.report",
+                    record={"metrics": {"durationMs": 3.1, "initDurationMs": 812.25}},
+                ),
+                812.25,
+            ),
+            (as_json(type="platform.report", record={"metrics": {"durationMs": 3.1}}), 0),
+            # What the application logs is no report of Lambda's.
+            (f"told the user: {COLD}", None),
+            (as_json(type="platform.initReport", record={"metrics": {}}), None),
+            (as_json(type="platform.report", record="x"), None),
+            (f"START RequestId: {REQUEST} Version: 7", None),
+            ('{"type": "platform.report", "cut', None),
+            ("", None),
+        ],
+    )
+    def test_how_an_invocation_started(self, message, expected):
+        assert report_init(message) == expected
+
+
+class TestReports:
+    def reports(self) -> Reports:
+        logs = FunctionLogs(clients.client("logs"))
+        return logs.reports(GROUP, "7", start=NOON - timedelta(minutes=15), end=NOON)
+
+    def test_counts_invocations_and_keeps_what_starts_took(self, filtered):
+        filtered.will_answer(page(COLD, WARM, more="a"), page(WARM, "calm"))
+
+        assert self.reports() == Reports(invocations=3, init_milliseconds=(812.25,), complete=True)
+        assert filtered.made[0]["filterPattern"] == REPORT_PATTERN
+
+    def test_other_versions_do_not_count(self, filtered):
+        streams = ("2026/03/02/[7]aa", "2026/03/02/[6]bb", "2026/03/02/[$LATEST]cc", "my-stream")
+        filtered.will_answer(
+            {"events": [{"message": COLD, "logStreamName": name} for name in streams]}
+        )
+
+        assert self.reports().invocations == 2
+
+    def test_says_when_it_was_not_all(self, filtered):
+        filtered.will_answer(*[page(COLD, more=str(n)) for n in range(9)])
+
+        found = self.reports()
+
+        assert (found.invocations, found.complete) == (5, False)

@@ -206,3 +206,19 @@ def test_a_change_whose_answer_is_lost_was_made(registered):
     targets.apply(CALL)
 
     assert targets.present(CALL) == CALL.after
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_tells_whether_an_alias_of_lambda_is_scaled(client, stub, scaled):
+    target = described(
+        ServiceNamespace="lambda",
+        ResourceId="function:chat:live",
+        ScalableDimension="lambda:function:ProvisionedConcurrency",
+    )
+    stub.add_response(
+        "describe_scalable_targets",
+        {"ScalableTargets": [target] if scaled else []},
+        {"ServiceNamespace": "lambda", "ResourceIds": ["function:chat:live"]},
+    )
+
+    assert ScalableTargets(client).scales_alias("chat", "live") is scaled

@@ -53,6 +53,9 @@ _ABSENT = {
     "BackupNotFoundException",
     "NotFoundException",
     "ObjectNotFoundException",
+    # CloudWatch's words for dashboards, in its old protocol and in its new ones.
+    "DashboardNotFoundError",
+    "ResourceNotFound",
     "ResourceNotFoundException",
     "TableNotFoundException",
     "UserNotFoundException",
@@ -77,6 +80,9 @@ _REFUSED_BY_COGNITO = {
 _REFUSED_CHANGE = {
     "BadRequestException",
     "ContinuousBackupsUnavailableException",
+    "DashboardInvalidInputError",
+    "InvalidParameterInput",
+    "InvalidParameterValue",
     "InvalidParameterValueException",
     "LimitExceededException",
     "ValidationException",

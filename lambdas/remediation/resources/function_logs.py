@@ -1,7 +1,8 @@
-"""What a function's log says about its errors, without the data that the application logs.
+"""What a function's log says about its errors and its starts, without what the application logs.
 
 A log line may hold anything: keys, addresses, whole requests. What leaves this module is the class
-of an error and the first line of its message, with everything masked that is, or may be, a value.
+of an error and the first line of its message, with everything masked that is, or may be, a value;
+and the numbers of Lambda's own reports.
 """
 
 import json
@@ -18,6 +19,8 @@ from lambdas.remediation.resources.client_errors import reading
 # Amazon CloudWatch Logs User Guide, "Filter pattern syntax": `?` before each of the terms means any
 # of them. They cover the text and the JSON format, of the application and of Lambda itself.
 FILTER_PATTERN = '?ERROR ?CRITICAL ?Error ?Exception ?"Task timed out" ?timeout'
+# Lambda's report of an invocation, in the text and in the JSON format.
+REPORT_PATTERN = '?"REPORT RequestId" ?"platform.report"'
 MAX_PAGES = 5
 EVENTS_PER_PAGE = 1_000
 MAX_SECONDS = 8.0
@@ -45,6 +48,20 @@ class LoggedErrors(Frozen):
 
     patterns: tuple[ErrorPattern, ...] = ()
     errors: int = 0
+    complete: bool = True
+
+
+class Reports(Frozen):
+    """Lambda's reports of invocations, and whether all of that time was read.
+
+    Parameters
+    ----------
+    init_milliseconds
+        Of each invocation for which an environment was started: how long that took.
+    """
+
+    invocations: int = 0
+    init_milliseconds: tuple[float, ...] = ()
     complete: bool = True
 
 
@@ -77,7 +94,7 @@ class FunctionLogs:
         """
         counted: Counter[str] = Counter()
         complete = False
-        for events, last in self._pages(log_group, start, end):
+        for events, last in self._pages(log_group, FILTER_PATTERN, start, end):
             found = (error_pattern(event.get("message", "")) for event in events)
             counted.update(pattern for pattern in found if pattern)
             complete = last
@@ -90,15 +107,37 @@ class FunctionLogs:
             complete=complete,
         )
 
+    def reports(self, log_group: str, version: str, *, start: datetime, end: datetime) -> Reports:
+        """Invocations of a version, oldest first, as far as time allows.
+
+        Raises
+        ------
+        TargetNotFoundError
+            There is no such log group.
+        ThrottledError
+            CloudWatch Logs has no time now.
+        """
+        invocations, starts, complete = 0, [], False
+        for events, last in self._pages(log_group, REPORT_PATTERN, start, end):
+            for event in events:
+                if not _is_of(version, event.get("logStreamName", "")):
+                    continue
+                init = report_init(event.get("message", ""))
+                if init is not None:
+                    invocations += 1
+                    starts += [init] if init else []
+            complete = last
+        return Reports(invocations=invocations, init_milliseconds=tuple(starts), complete=complete)
+
     def _pages(
-        self, log_group: str, start: datetime, end: datetime
+        self, log_group: str, pattern: str, start: datetime, end: datetime
     ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
         """Events page by page, and whether it is the last page there is."""
         wanted: dict[str, Any] = {
             "logGroupName": log_group,
             "startTime": int(start.timestamp() * 1_000),
             "endTime": int(end.timestamp() * 1_000),
-            "filterPattern": FILTER_PATTERN,
+            "filterPattern": pattern,
             "limit": EVENTS_PER_PAGE,
         }
         deadline = self._timer() + MAX_SECONDS
@@ -111,6 +150,38 @@ class FunctionLogs:
             if more is None or self._timer() >= deadline:
                 return
             wanted["nextToken"] = more
+
+
+# --- how an invocation started ---
+
+_INIT = re.compile(r"\bInit Duration: ([\d.]+) ms")
+# Lambda names a log stream after the day and the version: `2026/03/02/[7]0a1b...`.
+_VERSION_IN_STREAM = re.compile(r"\[(\$LATEST|\d+)\]")
+
+
+def report_init(message: str) -> float | None:
+    """Milliseconds that an invocation's environment took to start; 0 if it was there already.
+
+    None if the event is no report of Lambda's.
+    """
+    if message.startswith("REPORT RequestId: "):
+        found = _INIT.search(message)
+        return float(found[1]) if found else 0.0
+    if not message.lstrip().startswith("{"):
+        return None
+    try:
+        event = json.loads(message)
+    except ValueError:
+        return None
+    if event.get("type") != "platform.report" or not isinstance(event.get("record"), dict):
+        return None
+    return float(event["record"].get("metrics", {}).get("initDurationMs", 0))
+
+
+def _is_of(version: str, stream: str) -> bool:
+    """Whether a log stream is of a version; one that names none may be."""
+    found = _VERSION_IN_STREAM.search(stream)
+    return found is None or found[1] == version
 
 
 # --- what kind of error a log event is ---

@@ -1,4 +1,4 @@
-"""Application Auto Scaling of DynamoDB tables and indexes: scalable targets."""
+"""Application Auto Scaling of DynamoDB tables and indexes: scalable targets. Of Lambda: whether."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -86,6 +86,14 @@ class ScalableTargets:
         )
         with reading(f"scalable targets of {resource_ids[0]}"):
             return tuple(_target(t) for page in pages for t in page["ScalableTargets"])
+
+    def scales_alias(self, function_name: str, alias: str) -> bool:
+        """Whether Application Auto Scaling sets the provisioned concurrency of a Lambda alias."""
+        pages = self._client.get_paginator("describe_scalable_targets").paginate(
+            ServiceNamespace="lambda", ResourceIds=[f"function:{function_name}:{alias}"]
+        )
+        with reading(f"scalable targets of {function_name}:{alias}"):
+            return any(page["ScalableTargets"] for page in pages)
 
     def present(self, call: PlannedCall) -> dict[str, Any]:
         """Present bounds of the call's scalable target.

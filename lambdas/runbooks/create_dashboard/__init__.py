@@ -1,0 +1,1 @@
+"""Runbook: custom CloudWatch dashboard."""

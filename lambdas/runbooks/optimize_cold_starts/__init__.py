@@ -1,0 +1,1 @@
+"""Runbook: Lambda cold starts."""
