@@ -6,8 +6,7 @@ import re
 import aws_cdk as cdk
 import pytest
 
-from lambdas.remediation.platform import Platform, Table, UserPool
-from lambdas.remediation.platform import Dashboard, Platform, Table
+from lambdas.remediation.platform import Dashboard, Platform, Table, UserPool
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -91,6 +90,8 @@ def test_a_call_on_users_is_allowed_on_the_configured_user_pools_only():
     (statement,) = statements(["cognito-idp:AdminDisableUser"], platform)
 
     assert resources_of(statement) == [f"{ARN}:cognito-idp:{ACCOUNT}:userpool/us-east-1_Pool"]
+
+
 def test_a_dashboard_call_is_allowed_on_the_configured_dashboards_which_have_no_region():
     platform = Platform(name="test", dashboards=(Dashboard(dashboard_name="Orders"),))
     (statement,) = statements(
