@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from local.engine import (
+    access_analyzer,
     alarm_evaluation,
     alarm_events,
     api_deployments,
@@ -23,6 +24,8 @@ from local.engine import (
     lambda_aliases,
     lambda_errors,
     lambda_metrics,
+    last_accessed,
+    log_group_arns,
     log_patterns,
     message_attributes,
     metric_data,
@@ -60,6 +63,9 @@ LINKS: tuple[ModuleType, ...] = (
     table_capacity,
     auto_scaling,
     backup_resources,
+    access_analyzer,
+    last_accessed,
+    log_group_arns,
 )
 
 
