@@ -208,6 +208,9 @@ class Plan(Frozen):
 
     `evidence` are the measurements the decision rests on; they are not in the hash, so the same
     plan keeps its approval while the numbers move.
+
+    `report`: nothing is wrong, and what was found is all there is to hand over. People get a note
+    in every mode, not a page.
     """
 
     decision: Decision
@@ -216,6 +219,7 @@ class Plan(Frozen):
     child: ChildRequest | None = None
     evidence: dict[str, Json] = field(default_factory=dict)
     would_refuse: list[str] = field(default_factory=list)
+    report: bool = False
 
     def hash(self, runbook: str, target_arn: str) -> str:
         """SHA-256 over runbook, target and each call's API, resource, arguments and `before`."""

@@ -35,6 +35,7 @@ def test_contracts_are_encoded():
         "child": None,
         "evidence": {},
         "would_refuse": [],
+        "report": False,
     }
 
 

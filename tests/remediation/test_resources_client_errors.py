@@ -62,6 +62,8 @@ def gone(call: PlannedCall) -> dict:
         ("ConcurrentUpdateException", ResourceBusyError),
         ("ResourceNotFoundException", TargetNotFoundError),
         ("ObjectNotFoundException", TargetNotFoundError),
+        ("NoSuchEntity", TargetNotFoundError),
+        ("ServiceFailure", ThrottledError),
         ("AccessDeniedException", ClientError),
         ("ValidationException", ClientError),
         ("LimitExceededException", ClientError),

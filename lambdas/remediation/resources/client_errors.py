@@ -33,6 +33,7 @@ _THROTTLED = {
     "InternalServiceFault",
     "ServiceException",
     "RequestLimitExceeded",
+    "ServiceFailure",
     "ServiceUnavailable",
     "Throttling",
     "ThrottlingException",
@@ -50,6 +51,7 @@ _BUSY = {
 }
 _ABSENT = {
     "BackupNotFoundException",
+    "NoSuchEntity",
     "NotFoundException",
     "ObjectNotFoundException",
     "ResourceNotFoundException",
@@ -59,7 +61,10 @@ _REFUSED_CHANGE = {
     "BadRequestException",
     "ContinuousBackupsUnavailableException",
     "InvalidParameterValueException",
+    "LimitExceeded",
     "LimitExceededException",
+    "MalformedPolicyDocument",
+    "UnmodifiableEntity",
     "ValidationException",
     *_ABSENT,
 }

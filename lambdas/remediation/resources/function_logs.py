@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, ClassVar
 
+from lambdas.remediation.errors import TargetNotFoundError
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.client_errors import reading
 
 # Amazon CloudWatch Logs User Guide, "Filter pattern syntax": `?` before each of the terms means any
 # of them. They cover the text and the JSON format, of the application and of Lambda itself.
 FILTER_PATTERN = '?ERROR ?CRITICAL ?Error ?Exception ?"Task timed out" ?timeout'
+# What SDKs log of a call that IAM denied: its error code, or the text of its message.
+DENIED_PATTERN = '?AccessDenied ?"not authorized to perform"'
 MAX_PAGES = 5
 EVENTS_PER_PAGE = 1_000
 MAX_SECONDS = 8.0
@@ -90,15 +93,30 @@ class FunctionLogs:
             complete=complete,
         )
 
+    def denials(self, log_group: str, *, start: datetime, end: datetime) -> int:
+        """Events that tell of a call that IAM denied, as far as time allows.
+
+        A log group that does not exist has none: Lambda makes it with the first event.
+
+        Raises
+        ------
+        ThrottledError
+            CloudWatch Logs has no time now.
+        """
+        try:
+            return sum(len(p) for p, _ in self._pages(log_group, start, end, DENIED_PATTERN))
+        except TargetNotFoundError:
+            return 0
+
     def _pages(
-        self, log_group: str, start: datetime, end: datetime
+        self, log_group: str, start: datetime, end: datetime, pattern: str = FILTER_PATTERN
     ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
         """Events page by page, and whether it is the last page there is."""
         wanted: dict[str, Any] = {
             "logGroupName": log_group,
             "startTime": int(start.timestamp() * 1_000),
             "endTime": int(end.timestamp() * 1_000),
-            "filterPattern": FILTER_PATTERN,
+            "filterPattern": pattern,
             "limit": EVENTS_PER_PAGE,
         }
         deadline = self._timer() + MAX_SECONDS
