@@ -6,7 +6,7 @@ import re
 import aws_cdk as cdk
 import pytest
 
-from lambdas.remediation.platform import Platform, Table
+from lambdas.remediation.platform import IamRole, Platform, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -82,6 +82,31 @@ def test_insight_rules_are_those_of_the_configured_tables():
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Orders*",
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Carts*",
     ]
+
+
+def test_policies_are_replaced_on_the_configured_roles_only():
+    platform = Platform(name="test", roles=(IamRole(role_name="chat"),))
+
+    (statement,) = statements(["iam:PutRolePolicy"], platform)
+
+    assert resources_of(statement) == [f"{ARN}:iam::<AWS::AccountId>:role/chat"]
+
+
+def test_managed_policies_are_read_and_never_written():
+    platform = Platform(name="test", roles=(IamRole(role_name="chat"),))
+
+    (statement,) = statements(["iam:GetPolicy", "iam:GetPolicyVersion"], platform)
+
+    assert resources_of(statement) == [f"{ARN}:iam::<AWS::AccountId>:policy/*"]
+    assert statement.reason
+    assert statements(["iam:GetPolicy"], PLATFORM) == []
+
+
+def test_the_stack_of_a_role_may_be_any():
+    (statement,) = statements(["cloudformation:DescribeStackResources"], PLATFORM)
+
+    assert statement.resources == ("*",)
+    assert statement.reason
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():
@@ -193,6 +218,12 @@ def test_the_changing_function_of_dynamodb_throttling_may_do_this(product):
 
 
 READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
+READING_BY_ANOTHER_NAME = {
+    "access-analyzer:CheckNoNewAccess": "compares the two policies in the call",
+    "access-analyzer:ValidatePolicy": "judges the policy in the call",
+    "iam:GenerateServiceLastAccessedDetails": "makes a report for its caller",
+    "iam:SimulateCustomPolicy": "tries the policy in the call on nothing",
+}
 
 
 def test_the_reading_function_can_change_nothing_of_the_platform(product):
@@ -205,6 +236,7 @@ def test_the_reading_function_can_change_nothing_of_the_platform(product):
             if (resource == "*" or resource.startswith("arn:"))
             and action != own_alarms
             and not action.partition(":")[2].startswith(READING)
+            and action not in READING_BY_ANOTHER_NAME
         }
 
         assert changing == set()
@@ -441,6 +473,7 @@ def test_listing_open_runs_is_allowed_on_their_index_only(product):
 ANY_RESOURCE = {
     **WITHOUT_RESOURCE,
     **dict.fromkeys(LOGS_AND_TRACES, "log deliveries and X-Ray have no resource types"),
+    "cloudformation:DescribeStackResources": "the stack is the answer",
     "cloudwatch:DescribeAlarms": "asked for many alarms at once, composite ones too",
     "states:SendTaskSuccess": "has no resource types; the task token is the key",
 }
@@ -455,6 +488,7 @@ PARTLY_OPEN = {
     f"{ARN}:logs:{ACCOUNT}:log-group:/aws/lambda/chat-lambda:": "streams of one log group",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/backup/": "DynamoDB makes up the id",
+    f"{ARN}:iam::<AWS::AccountId>:policy/": "which ones are attached is what is read",
     f"{ARN}:states:{ACCOUNT}:execution:remediation-": "its child: the machine is named",
     f"{ARN}:states:{ACCOUNT}:execution:<": "an execution's name is not known before it starts",
 }
