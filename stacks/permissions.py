@@ -17,11 +17,15 @@ from stacks.acknowledgements import acknowledge_wildcard
 
 # Source: Service Authorization Reference.
 WITHOUT_RESOURCE = {
+    "access-analyzer:CheckNoNewAccess": "has no resource types: the policies are in the call",
+    "access-analyzer:ValidatePolicy": "has no resource types: the policy is in the call",
     "application-autoscaling:DescribeScalableTargets": "has no resource types",
     "cloudwatch:DescribeAlarms": "one call asks for many alarms: IAM grants that on * only",
     "cloudwatch:GetMetricData": "has no resource types",
     "dynamodb:ListBackups": "has no resource types",
     "lambda:GetAccountSettings": "has no resource types",
+    "iam:GetServiceLastAccessedDetails": "has no resource types: a report has no ARN",
+    "iam:SimulateCustomPolicy": "has no resource types: the policy is in the call",
 }
 
 
@@ -164,6 +168,13 @@ def _stacks(platform: Platform) -> Statement:
     )
 
 
+def _any_stack(_platform: Platform) -> Statement:
+    return _on(
+        ["*"],
+        reason="asks which stack deploys a role, by the role's name: the stack is the answer",
+    )
+
+
 def _stages(platform: Platform) -> Statement:
     return _on([f"{_api(a)}/stages/{a.stage}" for a in platform.apis])
 
@@ -208,10 +219,20 @@ def _roles(platform: Platform) -> Statement:
     return _on([f"{account}:role/{r.role_name}" for r in platform.roles])
 
 
+def _managed_policies(platform: Platform) -> Statement:
+    # Without roles there are no policies of theirs.
+    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
+    return _on(
+        [f"{account}:policy/*"] if platform.roles else [],
+        reason="which policies are attached to the platform's roles is what is read here",
+    )
+
+
 _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "apigateway:GET": _stages_and_deployments,
     "apigateway:PATCH": _stages,
     "application-autoscaling:RegisterScalableTarget": _scalable_targets,
+    "cloudformation:DescribeStackResources": _any_stack,
     "cloudwatch:DeleteDashboards": _dashboards,
     "cloudwatch:GetDashboard": _dashboards,
     "cloudwatch:GetInsightRuleReport": _insight_rules,
@@ -219,6 +240,8 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:CreateBackup": _tables,
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
+    "iam:GetPolicy": _managed_policies,
+    "iam:GetPolicyVersion": _managed_policies,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
 }

@@ -210,6 +210,9 @@ class Plan(Frozen):
 
     `evidence` are the measurements the decision rests on; they are not in the hash, so the same
     plan keeps its approval while the numbers move.
+
+    `report`: nothing is wrong, and what was found is all there is to hand over. People get a note
+    in every mode, not a page.
     """
 
     decision: Decision
@@ -219,6 +222,7 @@ class Plan(Frozen):
     then: list[ChildRequest] = field(default_factory=list)
     evidence: dict[str, Json] = field(default_factory=dict)
     would_refuse: list[str] = field(default_factory=list)
+    report: bool = False
 
     @property
     def children(self) -> list[ChildRequest]:

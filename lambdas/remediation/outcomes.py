@@ -98,8 +98,8 @@ def judge(run: Run | None, plan: Plan | None, facts: Facts) -> Outcome:
     if run is None or plan is None:
         return Outcome(name=OutcomeName.HANDED_OVER, reason="the run lost its record")
     if run.mode is Mode.OBSERVE or plan.decision is Decision.HAND_OVER:
-        observed = run.mode is Mode.OBSERVE
-        name = OutcomeName.PROPOSED if observed else OutcomeName.HANDED_OVER
+        reported = run.mode is Mode.OBSERVE or plan.report
+        name = OutcomeName.PROPOSED if reported else OutcomeName.HANDED_OVER
         return Outcome(name=name, reason=plan.reason)
     if facts.company and facts.verification is None and facts.change is None:
         return _after_company(plan, facts.company)

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from local.engine import (
+    access_analyzer,
     alarm_evaluation,
     alarm_events,
     api_deployments,
@@ -25,6 +26,8 @@ from local.engine import (
     lambda_errors,
     lambda_metrics,
     log_group_resources,
+    last_accessed,
+    log_group_arns,
     log_patterns,
     message_attributes,
     metric_data,
@@ -66,6 +69,9 @@ LINKS: tuple[ModuleType, ...] = (
     user_pool_ids,
     dashboard_resources,
     log_group_resources,
+    access_analyzer,
+    last_accessed,
+    log_group_arns,
 )
 
 

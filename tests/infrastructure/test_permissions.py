@@ -7,6 +7,7 @@ import aws_cdk as cdk
 import pytest
 
 from lambdas.remediation.platform import Dashboard, Platform, Table, UserPool
+from lambdas.remediation.platform import IamRole, Platform, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -100,6 +101,29 @@ def test_a_dashboard_call_is_allowed_on_the_configured_dashboards_which_have_no_
     )
 
     assert resources_of(statement) == [f"{ARN}:cloudwatch::<AWS::AccountId>:dashboard/Orders"]
+def test_policies_are_replaced_on_the_configured_roles_only():
+    platform = Platform(name="test", roles=(IamRole(role_name="chat"),))
+
+    (statement,) = statements(["iam:PutRolePolicy"], platform)
+
+    assert resources_of(statement) == [f"{ARN}:iam::<AWS::AccountId>:role/chat"]
+
+
+def test_managed_policies_are_read_and_never_written():
+    platform = Platform(name="test", roles=(IamRole(role_name="chat"),))
+
+    (statement,) = statements(["iam:GetPolicy", "iam:GetPolicyVersion"], platform)
+
+    assert resources_of(statement) == [f"{ARN}:iam::<AWS::AccountId>:policy/*"]
+    assert statement.reason
+    assert statements(["iam:GetPolicy"], PLATFORM) == []
+
+
+def test_the_stack_of_a_role_may_be_any():
+    (statement,) = statements(["cloudformation:DescribeStackResources"], PLATFORM)
+
+    assert statement.resources == ("*",)
+    assert statement.reason
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():
@@ -215,6 +239,13 @@ READING = (
     # Cognito's reading calls for administrators; those that change start with Admin too.
     *("AdminGetUser", "AdminListGroupsForUser"),
 )
+READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
+READING_BY_ANOTHER_NAME = {
+    "access-analyzer:CheckNoNewAccess": "compares the two policies in the call",
+    "access-analyzer:ValidatePolicy": "judges the policy in the call",
+    "iam:GenerateServiceLastAccessedDetails": "makes a report for its caller",
+    "iam:SimulateCustomPolicy": "tries the policy in the call on nothing",
+}
 
 
 def test_the_reading_function_can_change_nothing_of_the_platform(product):
@@ -229,6 +260,7 @@ def test_the_reading_function_can_change_nothing_of_the_platform(product):
             if (resource == "*" or resource.startswith("arn:"))
             and action not in {own_alarms, smoke_test}
             and not action.partition(":")[2].startswith(READING)
+            and action not in READING_BY_ANOTHER_NAME
         }
 
         assert changing == set()
@@ -465,6 +497,7 @@ def test_listing_open_runs_is_allowed_on_their_index_only(product):
 ANY_RESOURCE = {
     **WITHOUT_RESOURCE,
     **dict.fromkeys(LOGS_AND_TRACES, "log deliveries and X-Ray have no resource types"),
+    "cloudformation:DescribeStackResources": "the stack is the answer",
     "cloudwatch:DescribeAlarms": "asked for many alarms at once, composite ones too",
     "states:SendTaskSuccess": "has no resource types; the task token is the key",
 }
@@ -479,6 +512,7 @@ PARTLY_OPEN = {
     f"{ARN}:logs:{ACCOUNT}:log-group:/aws/lambda/chat-lambda:": "streams of one log group",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/backup/": "DynamoDB makes up the id",
+    f"{ARN}:iam::<AWS::AccountId>:policy/": "which ones are attached is what is read",
     f"{ARN}:states:{ACCOUNT}:execution:remediation-": "its child: the machine is named",
     f"{ARN}:states:{ACCOUNT}:execution:<": "an execution's name is not known before it starts",
 }

@@ -1,5 +1,6 @@
 """From facts to the one outcome, and to who is told."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime
 
@@ -181,6 +182,13 @@ def test_plan_without_a_remedy_is_handed_over():
     assert judge(run(), HAND_OVER, Facts()) == Outcome(
         name=OutcomeName.HANDED_OVER, reason="A hot key; capacity does not help."
     )
+
+
+def test_report_is_a_note_in_every_mode():
+    report = dataclasses.replace(HAND_OVER, report=True)
+    outcome = judge(run(), report, Facts())
+    assert outcome.name is OutcomeName.PROPOSED
+    assert audience(outcome.name, run(), None) == "note"
 
 
 def test_run_without_a_record_is_handed_over():

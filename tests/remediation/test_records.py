@@ -36,6 +36,7 @@ def test_contracts_are_encoded():
         "then": [],
         "evidence": {},
         "would_refuse": [],
+        "report": False,
     }
 
 

@@ -66,6 +66,8 @@ def gone(call: PlannedCall) -> dict:
         ("ObjectNotFoundException", TargetNotFoundError),
         ("UserNotFoundException", TargetNotFoundError),
         ("InternalErrorException", ThrottledError),
+        ("NoSuchEntity", TargetNotFoundError),
+        ("ServiceFailure", ThrottledError),
         ("AccessDeniedException", ClientError),
         ("ValidationException", ClientError),
         ("LimitExceededException", ClientError),

@@ -358,3 +358,18 @@ class TestReports:
         found = self.reports()
 
         assert (found.invocations, found.complete) == (5, False)
+class TestDenials:
+    def denials(self):
+        logs = FunctionLogs(clients.client("logs"), Timer())
+        return logs.denials(GROUP, start=NOON - timedelta(minutes=15), end=NOON)
+
+    def test_events_of_all_pages_are_counted(self, filtered):
+        filtered.will_answer(page("AccessDenied", "a", more="a"), page("not authorized"))
+
+        assert self.denials() == 3
+        assert filtered.made[0]["filterPattern"] == '?AccessDenied ?"not authorized to perform"'
+
+    def test_function_that_never_logged_was_never_denied(self, filtered):
+        filtered.will_fail("ResourceNotFoundException")
+
+        assert self.denials() == 0

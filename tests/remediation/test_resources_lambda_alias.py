@@ -207,13 +207,23 @@ def configuration(**fields: object) -> dict:
 
 def test_state_of_a_version_leaves_its_environment_behind(aliases, calls_of):
     asked = calls_of("lambda", "GetFunctionConfiguration")
-    asked.will_answer(configuration(State="Inactive", LastUpdateStatus="Successful"))
+    asked.will_answer(
+        configuration(
+            State="Inactive",
+            LastUpdateStatus="Successful",
+            Role="arn:aws:iam::123456789012:role/chat",
+        )
+    )
 
     state = aliases.state("chat", "6")
 
     assert asked.made == [{"FunctionName": "chat", "Qualifier": "6"}]
     assert state == FunctionState(
-        version="6", state="Inactive", last_update_status="Successful", code_sha256="abc"
+        version="6",
+        state="Inactive",
+        last_update_status="Successful",
+        code_sha256="abc",
+        role_arn="arn:aws:iam::123456789012:role/chat",
     )
     assert "hunter2" not in repr(state)
 

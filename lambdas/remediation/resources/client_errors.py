@@ -34,6 +34,7 @@ _THROTTLED = {
     "InternalServiceFault",
     "ServiceException",
     "RequestLimitExceeded",
+    "ServiceFailure",
     "ServiceUnavailable",
     "Throttling",
     "ThrottlingException",
@@ -51,6 +52,7 @@ _BUSY = {
 }
 _ABSENT = {
     "BackupNotFoundException",
+    "NoSuchEntity",
     "NotFoundException",
     "ObjectNotFoundException",
     # CloudWatch's words for dashboards, in its old protocol and in its new ones.
@@ -84,7 +86,10 @@ _REFUSED_CHANGE = {
     "InvalidParameterInput",
     "InvalidParameterValue",
     "InvalidParameterValueException",
+    "LimitExceeded",
     "LimitExceededException",
+    "MalformedPolicyDocument",
+    "UnmodifiableEntity",
     "ValidationException",
     *_ABSENT,
     *_REFUSED_BY_COGNITO,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, ClassVar
 
+from lambdas.remediation.errors import TargetNotFoundError
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.client_errors import reading
 
@@ -21,6 +22,8 @@ from lambdas.remediation.resources.client_errors import reading
 FILTER_PATTERN = '?ERROR ?CRITICAL ?Error ?Exception ?"Task timed out" ?timeout'
 # Lambda's report of an invocation, in the text and in the JSON format.
 REPORT_PATTERN = '?"REPORT RequestId" ?"platform.report"'
+# What SDKs log of a call that IAM denied: its error code, or the text of its message.
+DENIED_PATTERN = '?AccessDenied ?"not authorized to perform"'
 MAX_PAGES = 5
 EVENTS_PER_PAGE = 1_000
 MAX_SECONDS = 8.0
@@ -131,6 +134,23 @@ class FunctionLogs:
 
     def _pages(
         self, log_group: str, pattern: str, start: datetime, end: datetime
+    def denials(self, log_group: str, *, start: datetime, end: datetime) -> int:
+        """Events that tell of a call that IAM denied, as far as time allows.
+
+        A log group that does not exist has none: Lambda makes it with the first event.
+
+        Raises
+        ------
+        ThrottledError
+            CloudWatch Logs has no time now.
+        """
+        try:
+            return sum(len(p) for p, _ in self._pages(log_group, start, end, DENIED_PATTERN))
+        except TargetNotFoundError:
+            return 0
+
+    def _pages(
+        self, log_group: str, start: datetime, end: datetime, pattern: str = FILTER_PATTERN
     ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
         """Events page by page, and whether it is the last page there is."""
         wanted: dict[str, Any] = {

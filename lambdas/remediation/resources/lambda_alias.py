@@ -69,6 +69,7 @@ class FunctionState(Frozen):
     state: str
     last_update_status: str
     code_sha256: str = ""
+    role_arn: str = ""
 
     @property
     def serves(self) -> bool:
@@ -131,7 +132,7 @@ class LambdaAliases:
         )
 
     def state(self, function_name: str, version: str = LATEST) -> FunctionState:
-        """State of a version, or of the unpublished code.
+        """State of a version (also by its alias), or of the unpublished code.
 
         Raises
         ------
@@ -148,6 +149,7 @@ class LambdaAliases:
             state=found.get("State", "Active"),
             last_update_status=found.get("LastUpdateStatus", "Successful"),
             code_sha256=found.get("CodeSha256", ""),
+            role_arn=found.get("Role", ""),
         )
 
     def invoke(self, function_name: str, alias: str, event: Mapping[str, Any]) -> Invocation:
