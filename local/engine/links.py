@@ -25,9 +25,8 @@ from local.engine import (
     lambda_aliases,
     lambda_errors,
     lambda_metrics,
-    log_group_resources,
     last_accessed,
-    log_group_arns,
+    log_group_resources,
     log_patterns,
     message_attributes,
     metric_data,
@@ -71,7 +70,6 @@ LINKS: tuple[ModuleType, ...] = (
     log_group_resources,
     access_analyzer,
     last_accessed,
-    log_group_arns,
 )
 
 

@@ -358,6 +358,8 @@ class TestReports:
         found = self.reports()
 
         assert (found.invocations, found.complete) == (5, False)
+
+
 class TestDenials:
     def denials(self):
         logs = FunctionLogs(clients.client("logs"), Timer())

@@ -20,10 +20,10 @@ from lambdas.remediation.resources.client_errors import reading
 # Amazon CloudWatch Logs User Guide, "Filter pattern syntax": `?` before each of the terms means any
 # of them. They cover the text and the JSON format, of the application and of Lambda itself.
 FILTER_PATTERN = '?ERROR ?CRITICAL ?Error ?Exception ?"Task timed out" ?timeout'
-# Lambda's report of an invocation, in the text and in the JSON format.
-REPORT_PATTERN = '?"REPORT RequestId" ?"platform.report"'
 # What SDKs log of a call that IAM denied: its error code, or the text of its message.
 DENIED_PATTERN = '?AccessDenied ?"not authorized to perform"'
+# Lambda's report of an invocation, in the text and in the JSON format.
+REPORT_PATTERN = '?"REPORT RequestId" ?"platform.report"'
 MAX_PAGES = 5
 EVENTS_PER_PAGE = 1_000
 MAX_SECONDS = 8.0
@@ -132,8 +132,6 @@ class FunctionLogs:
             complete = last
         return Reports(invocations=invocations, init_milliseconds=tuple(starts), complete=complete)
 
-    def _pages(
-        self, log_group: str, pattern: str, start: datetime, end: datetime
     def denials(self, log_group: str, *, start: datetime, end: datetime) -> int:
         """Events that tell of a call that IAM denied, as far as time allows.
 
@@ -145,12 +143,12 @@ class FunctionLogs:
             CloudWatch Logs has no time now.
         """
         try:
-            return sum(len(p) for p, _ in self._pages(log_group, start, end, DENIED_PATTERN))
+            return sum(len(p) for p, _ in self._pages(log_group, DENIED_PATTERN, start, end))
         except TargetNotFoundError:
             return 0
 
     def _pages(
-        self, log_group: str, start: datetime, end: datetime, pattern: str = FILTER_PATTERN
+        self, log_group: str, pattern: str, start: datetime, end: datetime
     ) -> Iterator[tuple[list[dict[str, Any]], bool]]:
         """Events page by page, and whether it is the last page there is."""
         wanted: dict[str, Any] = {
