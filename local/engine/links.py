@@ -29,6 +29,7 @@ from local.engine import (
     rule_targets,
     secure_transport,
     table_capacity,
+    table_exports,
 )
 
 PACKAGE = "ministack"
@@ -60,6 +61,7 @@ LINKS: tuple[ModuleType, ...] = (
     table_capacity,
     auto_scaling,
     backup_resources,
+    table_exports,
 )
 
 

@@ -26,6 +26,7 @@ from lambdas.remediation.errors import (
 
 # AWS's side has a bad moment: the same call may work in a second.
 _THROTTLED = {
+    "InternalError",
     "InternalFailure",
     "InternalServerError",
     "InternalServiceError",
@@ -34,6 +35,7 @@ _THROTTLED = {
     "ServiceException",
     "RequestLimitExceeded",
     "ServiceUnavailable",
+    "SlowDown",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
@@ -49,7 +51,11 @@ _BUSY = {
     "TableInUseException",
 }
 _ABSENT = {
+    "404",  # S3 answers HEAD without a body, so without a code of its own
     "BackupNotFoundException",
+    "ExportNotFoundException",
+    "NoSuchBucket",
+    "NoSuchKey",
     "NotFoundException",
     "ObjectNotFoundException",
     "ResourceNotFoundException",
@@ -58,8 +64,11 @@ _ABSENT = {
 _REFUSED_CHANGE = {
     "BadRequestException",
     "ContinuousBackupsUnavailableException",
+    "ExportConflictException",
+    "InvalidExportTimeException",
     "InvalidParameterValueException",
     "LimitExceededException",
+    "PointInTimeRecoveryUnavailableException",
     "ValidationException",
     *_ABSENT,
 }
