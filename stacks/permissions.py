@@ -182,6 +182,16 @@ def _export_keys(platform: Platform) -> Statement:
     )
 
 
+def _contributor_insights_role(_platform: Platform) -> Statement:
+    """Amazon DynamoDB Developer Guide, Using IAM with CloudWatch Contributor Insights."""
+    service = "contributorinsights.dynamodb.amazonaws.com"
+    role = f"aws-service-role/{service}/AWSServiceRoleForDynamoDBCloudWatchContributorInsights"
+    return _on(
+        [f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{role}"],
+        conditions={"StringEquals": {"iam:AWSServiceName": service}},
+    )
+
+
 def _export_bucket_arns(platform: Platform) -> list[str]:
     buckets = dict.fromkeys(t.export_bucket for t in platform.tables if t.export_bucket)
     return [f"arn:{cdk.Aws.PARTITION}:s3:::{bucket}" for bucket in buckets]
@@ -280,6 +290,7 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:DescribeContinuousBackups": _tables,
     "dynamodb:DescribeExport": _exports,
     "dynamodb:ExportTableToPointInTime": _tables,
+    "iam:CreateServiceLinkedRole@contributor-insights": _contributor_insights_role,
     "kms:Decrypt@exports": _export_keys,
     "kms:GenerateDataKey@exports": _export_keys,
     "lambda:InvokeFunction": _smoke_tested_functions,

@@ -15,6 +15,7 @@ from local.engine import (
     auto_scaling,
     backup_resources,
     composite_alarms,
+    contributor_insights,
     embedded_metrics,
     error_logs,
     executions,
@@ -62,6 +63,7 @@ LINKS: tuple[ModuleType, ...] = (
     auto_scaling,
     backup_resources,
     table_exports,
+    contributor_insights,
 )
 
 

@@ -118,6 +118,17 @@ def test_keys_are_used_through_s3_for_exports_only():
     ]
 
 
+def test_the_role_of_contributor_insights_is_the_only_one_that_may_be_made():
+    (statement,) = statements(["iam:CreateServiceLinkedRole@contributor-insights"], PLATFORM)
+
+    service = "contributorinsights.dynamodb.amazonaws.com"
+    assert resources_of(statement) == [
+        f"{ARN}:iam::<AWS::AccountId>:role/aws-service-role/{service}/"
+        "AWSServiceRoleForDynamoDBCloudWatchContributorInsights"
+    ]
+    assert statement.conditions == {"StringEquals": {"iam:AWSServiceName": service}}
+
+
 def test_exports_are_those_of_the_configured_tables():
     (statement,) = statements(["dynamodb:DescribeExport"], PLATFORM)
 

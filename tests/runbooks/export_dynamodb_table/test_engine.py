@@ -9,39 +9,40 @@ from typing import Any
 import pytest
 
 from tests.e2e.product import Product, eventually
-from tests.runbooks.export_dynamodb_table.engine import BUCKET
+from tests.runbooks.export_dynamodb_table.engine import BUCKET, TABLE
 
 pytestmark = pytest.mark.engine
 
+TARGET = {"table_name": TABLE}
 CLOSED = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
 )
 
 
-def create_bucket(product: Product) -> None:
-    s3 = product.client("s3")
+def prepared(product: Product, *, recoverable: bool = True) -> None:
+    """The bucket, without any export, and the table with two items."""
+    s3, dynamodb = product.client("s3"), product.client("dynamodb")
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=BUCKET)
     s3.put_public_access_block(Bucket=BUCKET, PublicAccessBlockConfiguration=CLOSED)
-
-
-def create_table(product: Product, name: str, *, recoverable: bool = True) -> str:
-    """A table with two items that can be exported."""
-    create_bucket(product)
-    product.create_table(name)
-    dynamodb = product.client("dynamodb")
+    empty(product)
+    with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
+        product.create_table(TABLE)
     for key in ("a", "b"):
-        dynamodb.put_item(TableName=name, Item={"id": {"S": key}, "owner": {"S": "me"}})
-    if recoverable:
-        dynamodb.update_continuous_backups(
-            TableName=name,
-            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
-        )
-    return name
+        dynamodb.put_item(TableName=TABLE, Item={"id": {"S": key}, "owner": {"S": "me"}})
+    dynamodb.update_continuous_backups(
+        TableName=TABLE,
+        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": recoverable},
+    )
 
 
-def keys(product: Product, table: str) -> list[str]:
-    listed = product.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"exports/{table}/")
+def empty(product: Product) -> None:
+    for key in keys(product):
+        product.client("s3").delete_object(Bucket=BUCKET, Key=key)
+
+
+def keys(product: Product) -> list[str]:
+    listed = product.client("s3").list_objects_v2(Bucket=BUCKET)
     return [o["Key"] for o in listed.get("Contents", [])]
 
 
@@ -50,9 +51,9 @@ def export(product: Product, given: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def proposed(product: Product, table: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def proposed(product: Product) -> Iterator[tuple[str, dict[str, Any]]]:
     """An execution that waits for a yes, and the yes."""
-    given = {"target": {"table_name": table}, "mode": "propose"}
+    given = {"target": TARGET, "mode": "propose"}
     execution = product.start(given, machine=product.machine("export-dynamodb-table"))
     run_id = f"export-dynamodb-table:{execution.rpartition(':')[2]}"
     item = eventually(
@@ -62,53 +63,50 @@ def proposed(product: Product, table: str) -> Iterator[tuple[str, dict[str, Any]
 
 
 def test_export_is_verified_and_its_undo_deletes_it_alone(product: Product) -> None:
-    table = create_table(product, "Exported-0")
-    theirs = f"exports/{table}/by-a-person/data.json"
+    prepared(product)
+    theirs = f"exports/{TABLE}/by-a-person/data.json"
     product.client("s3").put_object(Bucket=BUCKET, Key=theirs, Body=b"{}")
-    answer = export(product, {"target": {"table_name": table}, "parameters": {"format": "ION"}})
-    made = keys(product, table)
+    answer = export(product, {"target": TARGET, "parameters": {"format": "ION"}})
+    made = keys(product)
     undone = export(product, {"undo": answer["run_id"]})
     assert answer["outcome"] == "verified", answer["reason"]
     assert answer["verification"]["reason"].startswith("2 items in 1 data files below s3://")
     assert len(made) == 4
     assert undone["outcome"] == "verified", undone["reason"]
-    assert keys(product, table) == [theirs]
+    assert keys(product) == [theirs]
 
 
 def test_observe_exports_nothing(product: Product) -> None:
-    table = create_table(product, "Exported-1")
-    answer = export(product, {"target": {"table_name": table}, "mode": "observe"})
+    prepared(product)
+    answer = export(product, {"target": TARGET, "mode": "observe"})
     assert answer["outcome"] == "proposed"
     assert [c["api"] for c in answer["plan"]["calls"]] == ["dynamodb:ExportTableToPointInTime"]
-    assert keys(product, table) == []
+    assert keys(product) == []
 
 
 def test_table_without_point_in_time_recovery_is_refused_with_the_fix(product: Product) -> None:
-    table = create_table(product, "Exported-2", recoverable=False)
-    answer = export(product, {"target": {"table_name": table}})
+    prepared(product, recoverable=False)
+    answer = export(product, {"target": TARGET})
     assert answer["outcome"] == "refused"
-    assert "aws dynamodb update-continuous-backups --table-name Exported-2" in answer["reason"]
+    assert "aws dynamodb update-continuous-backups --table-name Exported " in answer["reason"]
 
 
 def test_failed_export_is_rolled_back_with_its_reason(product: Product) -> None:
     """The bucket is gone between the plan and the yes."""
-    table = create_table(product, "Exported-3")
-    with proposed(product, table) as (execution, yes):
-        s3 = product.client("s3")
-        for key in [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]:
-            s3.delete_object(Bucket=BUCKET, Key=key)
-        s3.delete_bucket(Bucket=BUCKET)
+    prepared(product)
+    with proposed(product) as (execution, yes):
+        product.client("s3").delete_bucket(Bucket=BUCKET)
         product.run(yes, machine=product.approve_machine)
         answer = product.ended(execution)
     assert (answer["status"], answer["error"]) == ("FAILED", "rolled_back")
     assert "S3NoSuchBucket" in answer["reason"]
-    assert not product.locked(table)
+    assert not product.locked(TABLE)
 
 
 def test_export_and_undo_with_the_deployed_roles(enforced: Product) -> None:
-    table = create_table(enforced, "Exported-4")
-    answer = export(enforced, {"target": {"table_name": table}})
+    prepared(enforced)
+    answer = export(enforced, {"target": TARGET})
     undone = export(enforced, {"undo": answer["run_id"]})
     assert answer["outcome"] == "verified", answer["reason"]
     assert undone["outcome"] == "verified", undone["reason"]
-    assert keys(enforced, table) == []
+    assert keys(enforced) == []
