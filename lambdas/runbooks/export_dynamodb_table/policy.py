@@ -58,7 +58,7 @@ def bucket_name(table_name: str, configured: str | None) -> str:
     Raises
     ------
     PrerequisiteNotMetError
-        It names none.
+        The platform file names no bucket for the table.
     """
     if configured is None:
         raise PrerequisiteNotMetError(
