@@ -13,6 +13,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
 from lambdas.remediation.platform import Api, Platform
+from lambdas.remediation.resources.export_objects import EXPORTS
 from stacks.acknowledgements import acknowledge_wildcard
 
 # Source: Service Authorization Reference.
@@ -26,6 +27,7 @@ WITHOUT_RESOURCE = {
     "lambda:GetAccountSettings": "has no resource types",
     "iam:GetServiceLastAccessedDetails": "has no resource types: a report has no ARN",
     "iam:SimulateCustomPolicy": "has no resource types: the policy is in the call",
+    "dynamodb:ListExports": "has no resource types",
 }
 
 
@@ -141,6 +143,73 @@ def _backups(platform: Platform) -> Statement:
     )
 
 
+def _exports(platform: Platform) -> Statement:
+    return _on(
+        [_arn("dynamodb", f"table/{t.table_name}/export/*") for t in platform.tables],
+        reason="DynamoDB makes up the id of an export; the table is named",
+    )
+
+
+def _export_buckets(platform: Platform) -> Statement:
+    return _on(_export_bucket_arns(platform))
+
+
+def _listed_exports(platform: Platform) -> Statement:
+    return _on(
+        _export_bucket_arns(platform), conditions={"StringLike": {"s3:prefix": [f"{EXPORTS}*"]}}
+    )
+
+
+def _export_objects(platform: Platform) -> Statement:
+    return _on(
+        _export_object_arns(platform),
+        reason="the objects of one table's exports: run and DynamoDB make up their keys",
+    )
+
+
+def _export_keys(platform: Platform) -> Statement:
+    """Keys are the buckets' own affair: what is narrowed is what they are used for."""
+    if not _export_bucket_arns(platform):
+        return _on([])
+    return _on(
+        [_arn("kms", "key/*")],
+        conditions={
+            "StringEquals": {"kms:ViaService": f"s3.{cdk.Aws.REGION}.amazonaws.com"},
+            # With a bucket key the context names the bucket, without one the object.
+            "StringLike": {
+                "kms:EncryptionContext:aws:s3:arn": [
+                    *_export_bucket_arns(platform),
+                    *_export_object_arns(platform),
+                ]
+            },
+        },
+        reason="the key is the bucket's own setting; the conditions narrow it to its exports",
+    )
+
+
+def _contributor_insights_role(_platform: Platform) -> Statement:
+    """Amazon DynamoDB Developer Guide, Using IAM with CloudWatch Contributor Insights."""
+    service = "contributorinsights.dynamodb.amazonaws.com"
+    role = f"aws-service-role/{service}/AWSServiceRoleForDynamoDBCloudWatchContributorInsights"
+    return _on(
+        [f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{role}"],
+        conditions={"StringEquals": {"iam:AWSServiceName": service}},
+    )
+
+
+def _export_bucket_arns(platform: Platform) -> list[str]:
+    buckets = dict.fromkeys(t.export_bucket for t in platform.tables if t.export_bucket)
+    return [f"arn:{cdk.Aws.PARTITION}:s3:::{bucket}" for bucket in buckets]
+
+
+def _export_object_arns(platform: Platform) -> list[str]:
+    return [
+        f"arn:{cdk.Aws.PARTITION}:s3:::{t.export_bucket}/{EXPORTS}{t.table_name}/*"
+        for t in platform.tables
+        if t.export_bucket
+    ]
+
+
 def _functions(platform: Platform) -> Statement:
     names = [_arn("lambda", f"function:{f.function_name}") for f in platform.functions]
     return _on(
@@ -242,8 +311,22 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:DescribeBackup": _backups,
     "iam:GetPolicy": _managed_policies,
     "iam:GetPolicyVersion": _managed_policies,
+    "dynamodb:DescribeContinuousBackups": _tables,
+    "dynamodb:DescribeExport": _exports,
+    "dynamodb:ExportTableToPointInTime": _tables,
+    "iam:CreateServiceLinkedRole@contributor-insights": _contributor_insights_role,
+    "kms:Decrypt@exports": _export_keys,
+    "kms:GenerateDataKey@exports": _export_keys,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
+    "s3:AbortMultipartUpload@exports": _export_objects,
+    "s3:DeleteObject@exports": _export_objects,
+    "s3:GetBucketPublicAccessBlock@exports": _export_buckets,
+    "s3:GetEncryptionConfiguration@exports": _export_buckets,
+    "s3:GetObject@exports": _export_objects,
+    "s3:ListBucket@exports": _listed_exports,
+    "s3:PutObject@exports": _export_objects,
+    "s3:PutObjectAcl@exports": _export_objects,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,

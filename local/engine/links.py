@@ -17,6 +17,7 @@ from local.engine import (
     backup_resources,
     composite_alarms,
     dashboard_resources,
+    contributor_insights,
     embedded_metrics,
     error_logs,
     executions,
@@ -34,6 +35,7 @@ from local.engine import (
     secure_transport,
     table_capacity,
     user_pool_ids,
+    table_exports,
 )
 
 PACKAGE = "ministack"
@@ -70,6 +72,8 @@ LINKS: tuple[ModuleType, ...] = (
     log_group_resources,
     access_analyzer,
     last_accessed,
+    table_exports,
+    contributor_insights,
 )
 
 

@@ -22,7 +22,7 @@ ARN = "arn:<AWS::Partition>"
 PLATFORM = Platform(
     name="test",
     tables=(
-        Table(table_name="Orders", indexes=("by-day",)),
+        Table(table_name="Orders", indexes=("by-day",), export_bucket="exported"),
         Table(table_name="Carts"),
     ),
 )
@@ -125,6 +125,64 @@ def test_the_stack_of_a_role_may_be_any():
 
     assert statement.resources == ("*",)
     assert statement.reason
+@pytest.mark.parametrize("action", ["GetObject", "PutObject", "DeleteObject"])
+def test_objects_of_exports_are_those_below_their_table(action):
+    (statement,) = statements([f"s3:{action}@exports"], PLATFORM)
+
+    assert statement.actions == (f"s3:{action}",)
+    assert resources_of(statement) == [f"{ARN}:s3:::exported/exports/Orders/*"]
+
+
+def test_an_export_bucket_is_listed_below_its_exports_only():
+    (statement,) = statements(["s3:ListBucket@exports"], PLATFORM)
+
+    assert resources_of(statement) == [f"{ARN}:s3:::exported"]
+    assert statement.conditions == {"StringLike": {"s3:prefix": ["exports/*"]}}
+
+
+def test_settings_of_an_export_bucket_are_read_on_the_bucket():
+    (statement,) = statements(["s3:GetEncryptionConfiguration@exports"], PLATFORM)
+
+    assert (resources_of(statement), statement.conditions) == ([f"{ARN}:s3:::exported"], {})
+
+
+def test_keys_are_used_through_s3_for_exports_only():
+    (statement,) = statements(["kms:GenerateDataKey@exports"], PLATFORM)
+
+    conditions = cdk.Stack(cdk.App()).resolve(statement.conditions)
+    context = conditions["StringLike"]["kms:EncryptionContext:aws:s3:arn"]
+    assert resources_of(statement) == [f"{ARN}:kms:{ACCOUNT}:key/*"]
+    assert flat(conditions["StringEquals"]["kms:ViaService"]) == "s3.<AWS::Region>.amazonaws.com"
+    assert [flat(arn) for arn in context] == [
+        f"{ARN}:s3:::exported",
+        f"{ARN}:s3:::exported/exports/Orders/*",
+    ]
+
+
+def test_the_role_of_contributor_insights_is_the_only_one_that_may_be_made():
+    (statement,) = statements(["iam:CreateServiceLinkedRole@contributor-insights"], PLATFORM)
+
+    service = "contributorinsights.dynamodb.amazonaws.com"
+    assert resources_of(statement) == [
+        f"{ARN}:iam::<AWS::AccountId>:role/aws-service-role/{service}/"
+        "AWSServiceRoleForDynamoDBCloudWatchContributorInsights"
+    ]
+    assert statement.conditions == {"StringEquals": {"iam:AWSServiceName": service}}
+
+
+def test_exports_are_those_of_the_configured_tables():
+    (statement,) = statements(["dynamodb:DescribeExport"], PLATFORM)
+
+    assert resources_of(statement) == [
+        f"{ARN}:dynamodb:{ACCOUNT}:table/Orders/export/*",
+        f"{ARN}:dynamodb:{ACCOUNT}:table/Carts/export/*",
+    ]
+
+
+def test_without_an_export_bucket_no_key_is_allowed():
+    platform = Platform(name="test", tables=(Table(table_name="Carts"),))
+
+    assert statements(["kms:Decrypt@exports", "s3:GetObject@exports"], platform) == []
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():
@@ -247,6 +305,7 @@ READING_BY_ANOTHER_NAME = {
     "iam:GenerateServiceLastAccessedDetails": "makes a report for its caller",
     "iam:SimulateCustomPolicy": "tries the policy in the call on nothing",
 }
+READING = ("Decrypt", "Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
 
 
 def test_the_reading_function_can_change_nothing_of_the_platform(product):
@@ -512,6 +571,11 @@ PARTLY_OPEN = {
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:iam::<AWS::AccountId>:policy/": "which ones are attached is what is read",
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/export/": "DynamoDB makes up the id",
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/export/": "DynamoDB makes up the id",
+    f"{ARN}:kms:{ACCOUNT}:key/*": "the bucket's own key; conditions narrow what it is used for",
+    f"{ARN}:s3:::energy-insights-exports/exports/ChatMessage-prod/": "objects of its exports",
+    f"{ARN}:s3:::energy-insights-exports/exports/ChatSession-prod/": "objects of its exports",
     f"{ARN}:states:{ACCOUNT}:execution:remediation-": "its child: the machine is named",
     f"{ARN}:states:{ACCOUNT}:execution:<": "an execution's name is not known before it starts",
 }

@@ -27,6 +27,7 @@ from lambdas.remediation.errors import (
 # AWS's side has a bad moment: the same call may work in a second.
 _THROTTLED = {
     "InternalErrorException",
+    "InternalError",
     "InternalFailure",
     "InternalServerError",
     "InternalServiceError",
@@ -36,6 +37,7 @@ _THROTTLED = {
     "RequestLimitExceeded",
     "ServiceFailure",
     "ServiceUnavailable",
+    "SlowDown",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
@@ -51,8 +53,12 @@ _BUSY = {
     "TableInUseException",
 }
 _ABSENT = {
+    "404",  # S3 answers HEAD without a body, so without a code of its own
     "BackupNotFoundException",
     "NoSuchEntity",
+    "ExportNotFoundException",
+    "NoSuchBucket",
+    "NoSuchKey",
     "NotFoundException",
     "ObjectNotFoundException",
     # CloudWatch's words for dashboards, in its old protocol and in its new ones.
@@ -85,11 +91,14 @@ _REFUSED_CHANGE = {
     "DashboardInvalidInputError",
     "InvalidParameterInput",
     "InvalidParameterValue",
+    "ExportConflictException",
+    "InvalidExportTimeException",
     "InvalidParameterValueException",
     "LimitExceeded",
     "LimitExceededException",
     "MalformedPolicyDocument",
     "UnmodifiableEntity",
+    "PointInTimeRecoveryUnavailableException",
     "ValidationException",
     *_ABSENT,
     *_REFUSED_BY_COGNITO,
