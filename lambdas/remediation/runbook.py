@@ -138,8 +138,13 @@ class Runbook(Frozen):
         return tuple(a for trigger in self.triggers for a in trigger.alarms(platform, prefix))
 
     def target_arn(self, target: dict[str, str], platform: Platform, place: Place) -> str:
-        """ARN of what a run on this target locks."""
-        return self.target.arn(target[self.target.key], platform, place)
+        """ARN of what a run on this target locks.
+
+        What changes nothing in its target has a lock of its own: an export that takes an hour must
+        not keep anybody from healing the table.
+        """
+        arn = self.target.arn(target[self.target.key], platform, place)
+        return f"{arn}/{self.kebab}" if self.harmless else arn
 
     def example_input(self, platform: Platform) -> str:
         """JSON that a person can paste into the console: a configured target, observe mode."""

@@ -16,8 +16,8 @@ from local.engine import (
     auto_scaling,
     backup_resources,
     composite_alarms,
-    dashboard_resources,
     contributor_insights,
+    dashboard_resources,
     embedded_metrics,
     error_logs,
     executions,
@@ -34,8 +34,8 @@ from local.engine import (
     rule_targets,
     secure_transport,
     table_capacity,
-    user_pool_ids,
     table_exports,
+    user_pool_ids,
 )
 
 PACKAGE = "ministack"

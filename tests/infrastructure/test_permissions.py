@@ -125,6 +125,8 @@ def test_the_stack_of_a_role_may_be_any():
 
     assert statement.resources == ("*",)
     assert statement.reason
+
+
 @pytest.mark.parametrize("action", ["GetObject", "PutObject", "DeleteObject"])
 def test_objects_of_exports_are_those_below_their_table(action):
     (statement,) = statements([f"s3:{action}@exports"], PLATFORM)

@@ -29,7 +29,7 @@ from lambdas.remediation.resources.dynamodb_export import (
 )
 from lambdas.remediation.resources.export_objects import ExportObjects
 from lambdas.remediation.step import Attempt, Clock, Role, step
-from lambdas.remediation.targets import place_of
+from lambdas.remediation.targets import DynamoDbTable, place_of
 from lambdas.runbooks.export_dynamodb_table import policy
 from lambdas.runbooks.export_dynamodb_table.policy import Situation
 from lambdas.runbooks.export_dynamodb_table.runbook import ExportFormat
@@ -53,17 +53,17 @@ def prepare(
     *, run: Run, platform: Platform, exports: TableExports, objects: ExportObjects
 ) -> Prepared:
     """Look at the recovery window and the bucket, and plan one export; changes nothing."""
-    name, account = run.target["table_name"], place_of(run.target_arn).account
+    name, place = run.target["table_name"], place_of(run.execution.arn)
     bucket = objects.bucket(
-        policy.bucket_name(name, platform.table(name).export_bucket), owner=account
+        policy.bucket_name(name, platform.table(name).export_bucket), owner=place.account
     )
     window = exports.recovery_window(name)
     wanted = run.parameters.get("export_time")
     plan = policy.decide(
         Situation(
             table_name=name,
-            table_arn=run.target_arn,
-            account=account,
+            table_arn=DynamoDbTable().arn(name, platform, place),
+            account=place.account,
             run_id=run.id,
             location=location_of(bucket.name, name, run.id, run.execution.started_at),
             bucket=bucket,
