@@ -189,6 +189,16 @@ def _buckets(platform: Platform) -> Statement:
     return _on([f"arn:{cdk.Aws.PARTITION}:s3:::{b.bucket_name}" for b in platform.buckets])
 
 
+def _expiring_prefixes(platform: Platform) -> Statement:
+    """Listing, of those keys only that may expire."""
+    listed = [b for b in platform.buckets if b.prefixes]
+    prefixes = sorted({prefix for b in listed for prefix in b.prefixes})
+    return _on(
+        [f"arn:{cdk.Aws.PARTITION}:s3:::{b.bucket_name}" for b in listed],
+        conditions={"StringEquals": {"s3:prefix": prefixes}},
+    )
+
+
 def _secrets(platform: Platform) -> Statement:
     return _on(
         [_arn("secretsmanager", f"secret:{s.secret_id}-??????") for s in platform.secrets],
@@ -220,6 +230,8 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:DescribeBackup": _backups,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
+    "s3:ListBucket@prefixes": _expiring_prefixes,
+    "s3:ListBucketVersions@prefixes": _expiring_prefixes,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,

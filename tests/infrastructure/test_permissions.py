@@ -6,7 +6,7 @@ import re
 import aws_cdk as cdk
 import pytest
 
-from lambdas.remediation.platform import Platform, Table
+from lambdas.remediation.platform import Bucket, Platform, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -82,6 +82,21 @@ def test_insight_rules_are_those_of_the_configured_tables():
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Orders*",
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Carts*",
     ]
+
+
+def test_keys_are_listed_under_the_prefixes_that_may_expire_only():
+    buckets = (
+        Bucket(bucket_name="artifacts", prefixes=("renders/", "drafts/")),
+        Bucket(bucket_name="templates"),
+    )
+    (statement,) = statements(
+        ["s3:ListBucket@prefixes", "s3:ListBucketVersions@prefixes"],
+        Platform(name="test", buckets=buckets),
+    )
+
+    assert statement.actions == ("s3:ListBucket", "s3:ListBucketVersions")
+    assert resources_of(statement) == [f"{ARN}:s3:::artifacts"]
+    assert statement.conditions == {"StringEquals": {"s3:prefix": ["drafts/", "renders/"]}}
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():

@@ -38,18 +38,21 @@ _THROTTLED = {
     "ThrottlingException",
     "TooManyRequestsException",
     "ServiceUnavailableException",
+    "SlowDown",
 }
 # Someone is changing the resource: wait and look again before deciding anything.
 _BUSY = {
     "BackupInUseException",
     "ConcurrentUpdateException",
     "ConflictException",
+    "OperationAborted",
     "ResourceConflictException",
     "ResourceInUseException",
     "TableInUseException",
 }
 _ABSENT = {
     "BackupNotFoundException",
+    "NoSuchBucket",
     "NotFoundException",
     "ObjectNotFoundException",
     "ResourceNotFoundException",
@@ -58,8 +61,11 @@ _ABSENT = {
 _REFUSED_CHANGE = {
     "BadRequestException",
     "ContinuousBackupsUnavailableException",
+    "InvalidArgument",
     "InvalidParameterValueException",
+    "InvalidRequest",
     "LimitExceededException",
+    "MalformedXML",
     "ValidationException",
     *_ABSENT,
 }
