@@ -84,6 +84,43 @@ def test_insight_rules_are_those_of_the_configured_tables():
     ]
 
 
+def test_a_restore_reads_backup_or_original_and_writes_a_restored_table_only():
+    from_backup, to_moment = (
+        resources_of(statements([f"dynamodb:{action}"], PLATFORM)[0])
+        for action in ("RestoreTableFromBackup", "RestoreTableToPointInTime")
+    )
+    (deletion,) = statements(["dynamodb:DeleteTable@restored"], PLATFORM)
+    table = f"{ARN}:dynamodb:{ACCOUNT}:table"
+    restored = [f"{table}/Orders-restored-*", f"{table}/Carts-restored-*"]
+
+    assert from_backup == [f"{table}/Orders/backup/*", f"{table}/Carts/backup/*", *restored]
+    assert to_moment == [f"{table}/Orders", f"{table}/Carts", *restored]
+    assert (deletion.actions, resources_of(deletion)) == (("dynamodb:DeleteTable",), restored)
+
+
+def test_scaling_alarms_are_those_of_restored_tables():
+    (statement,) = statements(["cloudwatch:PutMetricAlarm@scaling"], PLATFORM)
+
+    assert resources_of(statement) == [
+        f"{ARN}:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/Orders-restored-*",
+        f"{ARN}:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/Carts-restored-*",
+    ]
+
+
+def test_pointers_are_the_parameters_of_the_tables_that_have_one():
+    tables = (
+        Table(table_name="Orders", pointer_parameter="/shop/orders-table"),
+        Table(table_name="Carts", pointer_parameter="carts-table"),
+        Table(table_name="Logs"),
+    )
+    (statement,) = statements(["ssm:PutParameter@pointers"], Platform(name="t", tables=tables))
+
+    assert resources_of(statement) == [
+        f"{ARN}:ssm:{ACCOUNT}:parameter/shop/orders-table",
+        f"{ARN}:ssm:{ACCOUNT}:parameter/carts-table",
+    ]
+
+
 def test_keys_are_listed_under_the_prefixes_that_may_expire_only():
     buckets = (
         Bucket(bucket_name="artifacts", prefixes=("renders/", "drafts/")),
@@ -207,7 +244,7 @@ def test_the_changing_function_of_dynamodb_throttling_may_do_this(product):
     }
 
 
-READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
+READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup", "Scan")
 
 
 def test_the_reading_function_can_change_nothing_of_the_platform(product):
@@ -447,7 +484,9 @@ def test_listing_open_runs_is_allowed_on_their_index_only(product):
         if action == "dynamodb:Query"
     }
 
-    (index,) = queries
+    # A restore writes the items with the rights of whoever asks for it.
+    restored = {resource for resource in queries if resource.endswith("-restored-*")}
+    (index,) = queries - restored
     assert index.endswith(".Arn>/index/open-runs")
 
 
@@ -470,6 +509,9 @@ PARTLY_OPEN = {
     f"{ARN}:logs:{ACCOUNT}:log-group:/aws/lambda/chat-lambda:": "streams of one log group",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/backup/": "DynamoDB makes up the id",
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod-restored-": "ends with the run's digest",
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod-restored-": "ends with the run's digest",
+    f"{ARN}:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/": "Auto Scaling makes up the id",
     f"{ARN}:states:{ACCOUNT}:execution:remediation-": "its child: the machine is named",
     f"{ARN}:states:{ACCOUNT}:execution:<": "an execution's name is not known before it starts",
 }

@@ -37,6 +37,7 @@ _THROTTLED = {
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+    "TooManyUpdates",
     "ServiceUnavailableException",
     "SlowDown",
 }
@@ -55,6 +56,7 @@ _ABSENT = {
     "NoSuchBucket",
     "NotFoundException",
     "ObjectNotFoundException",
+    "ParameterNotFound",
     "ResourceNotFoundException",
     "TableNotFoundException",
 }
@@ -64,8 +66,12 @@ _REFUSED_CHANGE = {
     "InvalidArgument",
     "InvalidParameterValueException",
     "InvalidRequest",
+    "InvalidRestoreTimeException",
     "LimitExceededException",
     "MalformedXML",
+    "ParameterMaxVersionLimitExceeded",
+    "ParameterPatternMismatchException",
+    "PointInTimeRecoveryUnavailableException",
     "ValidationException",
     *_ABSENT,
 }

@@ -251,7 +251,7 @@ def check_undo(call: PlannedCall, mode: Mode) -> None:
     Raises
     ------
     PrerequisiteNotMetError
-        The recorded rule expires objects sooner, and nobody is asked.
+        An undo would put back a rule under which objects expire sooner, and nobody is asked.
     """
     if mode is Mode.ACT and expires_more(rule_of(call.before), rule_of(call.after)):
         raise PrerequisiteNotMetError(
