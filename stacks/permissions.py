@@ -14,6 +14,7 @@ from aws_cdk import aws_iam as iam
 
 from lambdas.remediation.platform import Api, Platform
 from lambdas.remediation.resources.export_objects import EXPORTS
+from lambdas.remediation.resources.restored_table import beginning
 from stacks.acknowledgements import acknowledge_wildcard
 
 # Source: Service Authorization Reference.
@@ -21,6 +22,7 @@ WITHOUT_RESOURCE = {
     "access-analyzer:CheckNoNewAccess": "has no resource types: the policies are in the call",
     "access-analyzer:ValidatePolicy": "has no resource types: the policy is in the call",
     "application-autoscaling:DescribeScalableTargets": "has no resource types",
+    "application-autoscaling:DescribeScalingPolicies": "has no resource types",
     "cloudwatch:DescribeAlarms": "one call asks for many alarms: IAM grants that on * only",
     "cloudwatch:GetMetricData": "has no resource types",
     "dynamodb:ListBackups": "has no resource types",
@@ -208,6 +210,38 @@ def _export_object_arns(platform: Platform) -> list[str]:
         for t in platform.tables
         if t.export_bucket
     ]
+def _restored_tables(platform: Platform) -> Statement:
+    return _on(
+        [_arn("dynamodb", f"table/{beginning(t.table_name)}*") for t in platform.tables],
+        reason="the name of a restored table ends with a digest of its run",
+    )
+
+
+def _backups_and_restored_tables(platform: Platform) -> Statement:
+    backups, restored = _backups(platform), _restored_tables(platform)
+    return _on(
+        [*backups.resources, *restored.resources], reason=f"{backups.reason}; {restored.reason}"
+    )
+
+
+def _tables_and_restored_tables(platform: Platform) -> Statement:
+    restored = _restored_tables(platform)
+    return _on([*_tables(platform).resources, *restored.resources], reason=restored.reason)
+
+
+def _scaling_alarms(platform: Platform) -> Statement:
+    return _on(
+        [
+            _arn("cloudwatch", f"alarm:TargetTracking-table/{beginning(t.table_name)}*")
+            for t in platform.tables
+        ],
+        reason="the alarms of a scaling policy end with an id that Auto Scaling makes up",
+    )
+
+
+def _pointers(platform: Platform) -> Statement:
+    names = [t.pointer_parameter for t in platform.tables if t.pointer_parameter]
+    return _on([_arn("ssm", f"parameter/{name.removeprefix('/')}") for name in names])
 
 
 def _functions(platform: Platform) -> Statement:
@@ -270,6 +304,16 @@ def _buckets(platform: Platform) -> Statement:
     return _on([f"arn:{cdk.Aws.PARTITION}:s3:::{b.bucket_name}" for b in platform.buckets])
 
 
+def _expiring_prefixes(platform: Platform) -> Statement:
+    """Listing, of those keys only that may expire."""
+    listed = [b for b in platform.buckets if b.prefixes]
+    prefixes = sorted({prefix for b in listed for prefix in b.prefixes})
+    return _on(
+        [f"arn:{cdk.Aws.PARTITION}:s3:::{b.bucket_name}" for b in listed],
+        conditions={"StringEquals": {"s3:prefix": prefixes}},
+    )
+
+
 def _secrets(platform: Platform) -> Statement:
     return _on(
         [_arn("secretsmanager", f"secret:{s.secret_id}-??????") for s in platform.secrets],
@@ -297,15 +341,38 @@ def _managed_policies(platform: Platform) -> Statement:
     )
 
 
+# What a restored table needs: the restore itself, its settings, and the looks at it.
+_ON_RESTORED = (
+    "BatchWriteItem",
+    "DeleteItem",
+    "DeleteTable",
+    "DescribeContinuousBackups",
+    "DescribeTable",
+    "DescribeTimeToLive",
+    "GetItem",
+    "ListTagsOfResource",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TagResource",
+    "UpdateContinuousBackups",
+    "UpdateItem",
+    "UpdateTable",
+    "UpdateTimeToLive",
+)
 _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "apigateway:GET": _stages_and_deployments,
     "apigateway:PATCH": _stages,
+    "application-autoscaling:DeregisterScalableTarget": _scalable_targets,
+    "application-autoscaling:PutScalingPolicy": _scalable_targets,
     "application-autoscaling:RegisterScalableTarget": _scalable_targets,
     "cloudformation:DescribeStackResources": _any_stack,
+    "cloudwatch:DeleteAlarms@scaling": _scaling_alarms,
     "cloudwatch:DeleteDashboards": _dashboards,
     "cloudwatch:GetDashboard": _dashboards,
     "cloudwatch:GetInsightRuleReport": _insight_rules,
     "cloudwatch:PutDashboard": _dashboards,
+    "cloudwatch:PutMetricAlarm@scaling": _scaling_alarms,
     "dynamodb:CreateBackup": _tables,
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
@@ -327,6 +394,15 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "s3:ListBucket@exports": _listed_exports,
     "s3:PutObject@exports": _export_objects,
     "s3:PutObjectAcl@exports": _export_objects,
+    "dynamodb:RestoreTableFromBackup": _backups_and_restored_tables,
+    "dynamodb:RestoreTableToPointInTime": _tables_and_restored_tables,
+    **{f"dynamodb:{action}@restored": _restored_tables for action in _ON_RESTORED},
+    "lambda:InvokeFunction": _smoke_tested_functions,
+    "logs:FilterLogEvents": _log_groups,
+    "s3:ListBucket@prefixes": _expiring_prefixes,
+    "s3:ListBucketVersions@prefixes": _expiring_prefixes,
+    "ssm:GetParameter@pointers": _pointers,
+    "ssm:PutParameter@pointers": _pointers,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,

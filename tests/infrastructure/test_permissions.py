@@ -7,6 +7,7 @@ import aws_cdk as cdk
 import pytest
 
 from lambdas.remediation.platform import Dashboard, IamRole, Platform, Table, UserPool
+from lambdas.remediation.platform import Bucket, Platform, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -185,6 +186,56 @@ def test_without_an_export_bucket_no_key_is_allowed():
     platform = Platform(name="test", tables=(Table(table_name="Carts"),))
 
     assert statements(["kms:Decrypt@exports", "s3:GetObject@exports"], platform) == []
+def test_a_restore_reads_backup_or_original_and_writes_a_restored_table_only():
+    from_backup, to_moment = (
+        resources_of(statements([f"dynamodb:{action}"], PLATFORM)[0])
+        for action in ("RestoreTableFromBackup", "RestoreTableToPointInTime")
+    )
+    (deletion,) = statements(["dynamodb:DeleteTable@restored"], PLATFORM)
+    table = f"{ARN}:dynamodb:{ACCOUNT}:table"
+    restored = [f"{table}/Orders-restored-*", f"{table}/Carts-restored-*"]
+
+    assert from_backup == [f"{table}/Orders/backup/*", f"{table}/Carts/backup/*", *restored]
+    assert to_moment == [f"{table}/Orders", f"{table}/Carts", *restored]
+    assert (deletion.actions, resources_of(deletion)) == (("dynamodb:DeleteTable",), restored)
+
+
+def test_scaling_alarms_are_those_of_restored_tables():
+    (statement,) = statements(["cloudwatch:PutMetricAlarm@scaling"], PLATFORM)
+
+    assert resources_of(statement) == [
+        f"{ARN}:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/Orders-restored-*",
+        f"{ARN}:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/Carts-restored-*",
+    ]
+
+
+def test_pointers_are_the_parameters_of_the_tables_that_have_one():
+    tables = (
+        Table(table_name="Orders", pointer_parameter="/shop/orders-table"),
+        Table(table_name="Carts", pointer_parameter="carts-table"),
+        Table(table_name="Logs"),
+    )
+    (statement,) = statements(["ssm:PutParameter@pointers"], Platform(name="t", tables=tables))
+
+    assert resources_of(statement) == [
+        f"{ARN}:ssm:{ACCOUNT}:parameter/shop/orders-table",
+        f"{ARN}:ssm:{ACCOUNT}:parameter/carts-table",
+    ]
+
+
+def test_keys_are_listed_under_the_prefixes_that_may_expire_only():
+    buckets = (
+        Bucket(bucket_name="artifacts", prefixes=("renders/", "drafts/")),
+        Bucket(bucket_name="templates"),
+    )
+    (statement,) = statements(
+        ["s3:ListBucket@prefixes", "s3:ListBucketVersions@prefixes"],
+        Platform(name="test", buckets=buckets),
+    )
+
+    assert statement.actions == ("s3:ListBucket", "s3:ListBucketVersions")
+    assert resources_of(statement) == [f"{ARN}:s3:::artifacts"]
+    assert statement.conditions == {"StringEquals": {"s3:prefix": ["drafts/", "renders/"]}}
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():
@@ -308,6 +359,7 @@ READING_BY_ANOTHER_NAME = {
     "iam:SimulateCustomPolicy": "tries the policy in the call on nothing",
 }
 READING = ("Decrypt", "Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
+READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup", "Scan")
 
 
 def test_the_reading_function_can_change_nothing_of_the_platform(product):
@@ -548,7 +600,9 @@ def test_listing_open_runs_is_allowed_on_their_index_only(product):
         if action == "dynamodb:Query"
     }
 
-    (index,) = queries
+    # A restore writes the items with the rights of whoever asks for it.
+    restored = {resource for resource in queries if resource.endswith("-restored-*")}
+    (index,) = queries - restored
     assert index.endswith(".Arn>/index/open-runs")
 
 
@@ -578,6 +632,9 @@ PARTLY_OPEN = {
     f"{ARN}:kms:{ACCOUNT}:key/*": "the bucket's own key; conditions narrow what it is used for",
     f"{ARN}:s3:::energy-insights-exports/exports/ChatMessage-prod/": "objects of its exports",
     f"{ARN}:s3:::energy-insights-exports/exports/ChatSession-prod/": "objects of its exports",
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod-restored-": "ends with the run's digest",
+    f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod-restored-": "ends with the run's digest",
+    f"{ARN}:cloudwatch:{ACCOUNT}:alarm:TargetTracking-table/": "Auto Scaling makes up the id",
     f"{ARN}:states:{ACCOUNT}:execution:remediation-": "its child: the machine is named",
     f"{ARN}:states:{ACCOUNT}:execution:<": "an execution's name is not known before it starts",
 }

@@ -1,0 +1,1 @@
+"""Runbook: clean up old artifacts."""

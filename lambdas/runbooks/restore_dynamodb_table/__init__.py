@@ -1,0 +1,1 @@
+"""Runbook: restore a DynamoDB table."""
