@@ -202,6 +202,12 @@ def _dashboards(platform: Platform) -> Statement:
     return _on([f"{account}:dashboard/{name}" for name in names])
 
 
+def _issuing_users(platform: Platform) -> Statement:
+    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
+    users = [s.user_name for s in platform.secrets if s.issuer == "iam"]
+    return _on([f"{account}:user/{name}" for name in users])
+
+
 def _roles(platform: Platform) -> Statement:
     account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
     return _on([f"{account}:role/{r.role_name}" for r in platform.roles])
@@ -218,6 +224,9 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:CreateBackup": _tables,
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
+    "iam:CreateServiceSpecificCredential": _issuing_users,
+    "iam:DeleteServiceSpecificCredential": _issuing_users,
+    "iam:ListServiceSpecificCredentials": _issuing_users,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
 }

@@ -27,6 +27,7 @@ from local.engine import (
     message_attributes,
     metric_data,
     rule_targets,
+    secret_rotation,
     secure_transport,
     table_capacity,
 )
@@ -60,6 +61,7 @@ LINKS: tuple[ModuleType, ...] = (
     table_capacity,
     auto_scaling,
     backup_resources,
+    secret_rotation,
 )
 
 

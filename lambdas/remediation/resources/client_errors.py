@@ -50,6 +50,7 @@ _BUSY = {
 }
 _ABSENT = {
     "BackupNotFoundException",
+    "NoSuchEntity",
     "NotFoundException",
     "ObjectNotFoundException",
     "ResourceNotFoundException",
@@ -58,7 +59,9 @@ _ABSENT = {
 _REFUSED_CHANGE = {
     "BadRequestException",
     "ContinuousBackupsUnavailableException",
+    "InvalidParameterException",
     "InvalidParameterValueException",
+    "InvalidRequestException",
     "LimitExceededException",
     "ValidationException",
     *_ABSENT,
