@@ -84,7 +84,7 @@ def prepare(
     calls=["secretsmanager:DescribeSecret", "secretsmanager:RotateSecret"],
     raises=[ChangeFailedError, ConcurrentChangeError, ResourceBusyError, ThrottledError],
 )
-def rotate_secret(*, plan: Plan, clock: Clock, secrets: Secrets) -> Change:
+def start_rotation(*, plan: Plan, clock: Clock, secrets: Secrets) -> Change:
     """Start the rotation, unless this run has started it before; never touches another one."""
     (call,) = plan.calls
     if secrets.under_way(call):
