@@ -1,5 +1,6 @@
 """The four steps of a rotation: what they make, what they refuse, what they never tell."""
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,6 +92,7 @@ class Vault:
         handler({"Step": name, "SecretId": self.arn, "ClientRequestToken": TOKEN, **more}, object())
 
     def value(self, **which: str) -> str:
+        which = which or {"VersionStage": "AWSCURRENT"}
         return str(self.client.get_secret_value(SecretId=self.arn, **which)["SecretString"])
 
     def labels(self) -> dict[str, list[str]]:
@@ -174,14 +176,17 @@ def test_a_version_without_a_value_cannot_be_tried(vault: Vault) -> None:
         vault.step("testSecret")
 
 
-def test_no_value_and_no_token_of_the_event_is_logged(
-    vault: Vault, capsys: pytest.CaptureFixture[str]
-) -> None:
-    observability.logger.cache_clear()
-    for name in ("createSecret", "testSecret", "finishSecret"):
-        vault.step(name, RotationToken="rotation-token-of-the-event")
+def test_no_value_and_no_token_of_the_event_is_logged(vault: Vault) -> None:
+    written = io.StringIO()
+    output = observability.logger().registered_handler
+    before = output.setStream(written)
+    try:
+        for name in ("createSecret", "testSecret", "finishSecret"):
+            vault.step(name, RotationToken="rotation-token-of-the-event")
+    finally:
+        output.setStream(before)
 
-    logged = capsys.readouterr().out
+    logged = written.getvalue()
     assert "finishSecret" in logged
     assert "rotation-token-of-the-event" not in logged
     assert PLANTED not in logged
