@@ -95,7 +95,7 @@ def test_a_rotation_without_an_answer_is_looked_for_again(client, stub) -> None:
     def no_answer(**_):
         raise ReadTimeoutError(endpoint_url="https://secretsmanager")
 
-    client.meta.events.register("before-call.secrets-manager.RotateSecret", no_answer)
+    client.meta.events.register("provide-client-params.secrets-manager.RotateSecret", no_answer)
     described(stub, old=["AWSCURRENT"], new=["AWSPENDING"])
 
     with pytest.raises(ResourceBusyError):

@@ -145,7 +145,7 @@ def _require_grace(situation: Situation) -> None:
     """The key before the current one is given up by a rotation: nobody may still use it."""
     state, created = situation.state, situation.created
     current, previous = state.holder(CURRENT), state.holder(PREVIOUS)
-    if current not in created or previous not in created:
+    if current is None or previous is None or not {current, previous} <= set(created):
         return
     changed_at = max(created[current], created[previous])
     free_at = changed_at + timedelta(seconds=situation.limits.grace_seconds)
