@@ -229,6 +229,7 @@ def _problems(data: Any, runbooks: Sequence[Runbook]) -> Iterator[str]:
     yield from _structure(data, effective_schema(runbooks))
     yield from _repeated_names(data)
     yield from _unknown_names(data)
+    yield from _issuers_without_user(data)
     platform = platform_file.parse(data)
     for runbook in runbooks:
         for limit, problem in _inconsistencies(runbook.limits_for(platform)):
@@ -270,6 +271,14 @@ def _unknown_names(data: dict[str, Any]) -> Iterator[str]:
                         f"{owner}[{position}].{key}[{number}]: {_quoted(name)} is not in "
                         f"{section}; add it there, or take it out here"
                     )
+
+
+def _issuers_without_user(data: dict[str, Any]) -> Iterator[str]:
+    """IAM makes a credential of one user, for one service."""
+    for position, entry in enumerate(data.get("secrets", [])):
+        for key in ("user_name", "service_name"):
+            if entry.get("issuer") == "iam" and key not in entry:
+                yield f'secrets[{position}].{key}: missing, and issuer is "iam"; add it'
 
 
 def _repeat(values: list[Any]) -> tuple[int, int] | None:

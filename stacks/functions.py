@@ -14,6 +14,11 @@ LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 class RemediationFunction(Construct):
     """A Lambda function with a role of its own and an explicit log group.
 
+    Parameters
+    ----------
+    function_name
+        Only where people type it.
+
     Attributes
     ----------
     function, role
@@ -30,6 +35,7 @@ class RemediationFunction(Construct):
         description: str,
         timeout_seconds: int,
         environment: dict[str, str],
+        function_name: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -45,6 +51,7 @@ class RemediationFunction(Construct):
         self.function = lambda_.Function(
             self,
             "Function",
+            function_name=function_name,
             code=code,
             handler=handler,
             runtime=RUNTIME,

@@ -327,6 +327,12 @@ def _dashboards(platform: Platform) -> Statement:
     return _on([f"{account}:dashboard/{name}" for name in names])
 
 
+def _issuing_users(platform: Platform) -> Statement:
+    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
+    users = [s.user_name for s in platform.secrets if s.issuer == "iam"]
+    return _on([f"{account}:user/{name}" for name in users])
+
+
 def _roles(platform: Platform) -> Statement:
     account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
     return _on([f"{account}:role/{r.role_name}" for r in platform.roles])
@@ -384,6 +390,9 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "iam:CreateServiceLinkedRole@contributor-insights": _contributor_insights_role,
     "kms:Decrypt@exports": _export_keys,
     "kms:GenerateDataKey@exports": _export_keys,
+    "iam:CreateServiceSpecificCredential": _issuing_users,
+    "iam:DeleteServiceSpecificCredential": _issuing_users,
+    "iam:ListServiceSpecificCredentials": _issuing_users,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
     "s3:AbortMultipartUpload@exports": _export_objects,

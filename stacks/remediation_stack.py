@@ -10,6 +10,7 @@ from stacks.core import Core
 from stacks.detection import Detection
 from stacks.observability import Observability
 from stacks.oversight import Oversight
+from stacks.rotation import ROTATE, Rotation
 from stacks.routing import Routing
 from stacks.runbook import RunbookConstruct
 
@@ -62,6 +63,16 @@ class RemediationStack(cdk.Stack):
             )
             for entry in entries
         )
+        rotating = next((r for r in self.runbooks if r.runbook.name == ROTATE), None)
+        if rotating is not None and platform.secrets:
+            self.rotation = Rotation(
+                self,
+                "Rotation",
+                rotating=rotating,
+                platform=platform,
+                prefix=prefix,
+                code=code,
+            )
         self.detection = Detection(
             self,
             "Detection",

@@ -112,10 +112,13 @@ class Secret(Frozen):
     """A secret that holds an API key.
 
     `issuer` says who makes a new key: `secrets_manager` (random), or `iam` (a service-specific
-    credential of `user_name` for `service_name`). `consumers` are the functions that read it.
+    credential of `user_name` for `service_name`). `key_field` is the field with the key where the
+    value is a JSON object; without it the whole value is the key. `consumers` are the functions
+    that read it.
     """
 
     secret_id: str
+    key_field: str | None = None
     issuer: str = "secrets_manager"
     user_name: str | None = None
     service_name: str | None = None
@@ -183,6 +186,10 @@ class Platform(Frozen):
     def function(self, name: str) -> Function:
         """The function of that name."""
         return next(f for f in self.functions if f.function_name == name)
+
+    def secret(self, secret_id: str) -> Secret:
+        """The secret of that name."""
+        return next(s for s in self.secrets if s.secret_id == secret_id)
 
     def api(self, name: str) -> Api:
         """The API of that name."""

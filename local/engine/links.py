@@ -32,6 +32,7 @@ from local.engine import (
     message_attributes,
     metric_data,
     rule_targets,
+    secret_rotation,
     secure_transport,
     table_capacity,
     table_exports,
@@ -74,6 +75,7 @@ LINKS: tuple[ModuleType, ...] = (
     last_accessed,
     table_exports,
     contributor_insights,
+    secret_rotation,
 )
 
 

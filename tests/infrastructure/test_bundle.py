@@ -19,7 +19,11 @@ HANDLERS = [
     f"lambdas.runbooks.{path.parent.name}.handler.{role}"
     for path in sorted((ROOT / "lambdas/runbooks").glob("*/handler.py"))
     for role in ("observe", "change")
-] + ["lambdas.oversight.approve.handler", "lambdas.oversight.sweep.handler"]
+] + [
+    "lambdas.oversight.approve.handler",
+    "lambdas.oversight.sweep.handler",
+    "lambdas.rotation.handler.handler",
+]
 
 
 @pytest.fixture(scope="module")

@@ -449,6 +449,13 @@ def test_refuses_a_function_behind_an_api_that_is_not_protected(tmp_path):
     )
 
 
+def test_refuses_a_key_of_iam_without_its_user(tmp_path):
+    secret = {"secret_id": "shop/key", "issuer": "iam", "service_name": "bedrock.amazonaws.com"}
+    assert refusal(tmp_path, {"name": "shop", "secrets": [secret]}) == (
+        'secrets[0].user_name: missing, and issuer is "iam"; add it'
+    )
+
+
 def test_refuses_a_schedule_for_a_runbook_that_has_none(tmp_path):
     data = {"name": "shop", "runbooks": {"patient": {"schedule": "rate(1 day)"}}}
     assert refusal(tmp_path, data).startswith("runbooks.patient.schedule: unknown key; ")

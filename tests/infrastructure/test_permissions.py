@@ -8,6 +8,7 @@ import pytest
 
 from lambdas.remediation.platform import Dashboard, IamRole, Platform, Table, UserPool
 from lambdas.remediation.platform import Bucket, Platform, Table
+from lambdas.remediation.platform import Platform, Secret, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -51,6 +52,19 @@ def test_calls_on_the_same_resources_share_a_statement():
     (statement,) = statements(["dynamodb:UpdateTable", "dynamodb:DescribeTable"], PLATFORM)
 
     assert statement.actions == ("dynamodb:DescribeTable", "dynamodb:UpdateTable")
+
+
+def test_credentials_are_those_of_the_issuing_users_only():
+    secrets = (
+        Secret(secret_id="random"),
+        Secret(secret_id="issued", issuer="iam", user_name="caller", service_name="bedrock.aws"),
+    )
+    platform = Platform(name="test", secrets=secrets)
+
+    (statement,) = statements(["iam:ListServiceSpecificCredentials"], platform)
+
+    assert resources_of(statement) == [f"{ARN}:iam::<AWS::AccountId>:user/caller"]
+    assert statements(["iam:ListServiceSpecificCredentials"], PLATFORM) == []
 
 
 def test_a_call_named_twice_is_allowed_once():
@@ -253,12 +267,14 @@ def test_a_call_without_a_rule_stops_the_synth():
 
 # --- functions of a runbook: what their steps declare, and the life of a run ---
 
-RUN_TABLE, OPERATORS, CHAT, KEY = (
+RUN_TABLE, OPERATORS, CHAT, KEY, ROTATION = (
     "<CoreRunTable",
     "<CoreOperators",
     "<CoreChat",
     "<CoreKey",
+    "<RotationRotateFunction",
 )
+OURS = (RUN_TABLE, OPERATORS, CHAT, KEY, ROTATION)
 LIFE = {
     Role.OBSERVE: {
         ("dynamodb:GetItem", RUN_TABLE),
@@ -287,7 +303,7 @@ def function_of(product, runbook, role):
 
 def short(resource):
     """`<CoreKey543B1A30.Arn>` as `<CoreKey`: logical ids end in a hash."""
-    found = [name for name in (RUN_TABLE, OPERATORS, CHAT, KEY) if resource.startswith(name)]
+    found = [name for name in OURS if resource.startswith(name)]
     return found[0] if found else resource
 
 
@@ -319,7 +335,11 @@ def test_a_function_may_do_what_its_steps_declare_and_the_life_of_a_run_needs(pr
             polls = role is Role.OBSERVE and entry.runbook.keeps_ledger
             poll = {("cloudwatch:DescribeAlarms", "*")} if polls else set()
 
-            assert allowed == declared | LIFE[role] | logs | alarms | poll
+            # Secrets Manager asks for it, and does not invoke as them: no step makes this call.
+            starts = role is Role.CHANGE and entry.runbook.name == "rotate_api_key"
+            rotation = {("lambda:InvokeFunction", ROTATION)} if starts else set()
+
+            assert allowed == declared | LIFE[role] | logs | alarms | poll | rotation
 
 
 def test_the_changing_function_of_dynamodb_throttling_may_do_this(product):
@@ -528,14 +548,17 @@ def test_rules_invoke_exactly_the_functions_they_target(product):
         for key, target in rule_targets(product)
         if logical_id(target["Arn"]) in functions
     }
-    permitted = {
-        (logical_id(p["SourceArn"]), logical_id(p["FunctionName"]))
+    permissions = [
+        p
         for p in product.of_type("AWS::Lambda::Permission").values()
-    }
+        # Of the rotation function: test_template.py.
+        if p["Principal"] != "secretsmanager.amazonaws.com"
+    ]
+    permitted = {(logical_id(p["SourceArn"]), logical_id(p["FunctionName"])) for p in permissions}
 
     assert wanted
     assert permitted == wanted
-    for permission in product.of_type("AWS::Lambda::Permission").values():
+    for permission in permissions:
         assert permission["Principal"] == "events.amazonaws.com"
         assert permission["Action"] == "lambda:InvokeFunction"
 
@@ -613,6 +636,7 @@ ANY_RESOURCE = {
     **dict.fromkeys(LOGS_AND_TRACES, "log deliveries and X-Ray have no resource types"),
     "cloudformation:DescribeStackResources": "the stack is the answer",
     "cloudwatch:DescribeAlarms": "asked for many alarms at once, composite ones too",
+    "secretsmanager:GetRandomPassword": "has no resource types; it reads nothing of anybody",
     "states:SendTaskSuccess": "has no resource types; the task token is the key",
 }
 PARTLY_OPEN = {

@@ -29,6 +29,8 @@ NAMING = {
     "AWS::SQS::Queue": "QueueName",
     **PEOPLE_TYPE,
 }
+# Of the functions only this one: people type its ARN to turn on rotation for a secret.
+NAMED_FUNCTION = "RotationRotate"
 # An inline policy must have a name, and permissions and resource policies cannot.
 WITHOUT_OWN_NAME = {
     "AWS::IAM::Policy",
@@ -398,6 +400,102 @@ def test_only_its_machine_may_invoke_a_changing_function(product):
         assert "lambda:" not in json.dumps(policy["PolicyDocument"])
 
 
+# --- rotation ---
+
+
+def rotation(product):
+    """Logical ids of the rotation function and of its role."""
+    ((function, properties),) = [
+        (k, f)
+        for k, f in product.of_type("AWS::Lambda::Function").items()
+        if k.startswith(NAMED_FUNCTION)
+    ]
+    return function, logical_id(properties["Role"])
+
+
+def test_only_secrets_manager_invokes_the_rotation_function_and_for_these_secrets_only(product):
+    function, _ = rotation(product)
+    (permission,) = [
+        p
+        for p in product.of_type("AWS::Lambda::Permission").values()
+        if logical_id(p["FunctionName"]) == function
+    ]
+
+    assert permission["Principal"] == "secretsmanager.amazonaws.com"
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+    assert flat(permission["SourceArn"]).endswith(":secret:energy-insights/api-key-??????")
+
+
+def test_the_rotation_function_reaches_only_secrets_that_it_rotates(product):
+    _, role = rotation(product)
+    statements = [
+        s
+        for s in product.statements(role)
+        if not any(a.startswith("logs:") for a in as_list(s["Action"]))
+    ]
+    (on_secrets,) = [s for s in statements if "Condition" in s]
+    (anywhere,) = [s for s in statements if "Condition" not in s]
+    (arn,) = on_secrets["Condition"]["StringEquals"].values()
+
+    assert as_list(on_secrets["Action"]) == [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+    ]
+    assert flat(on_secrets["Resource"]).endswith(":secret:energy-insights/api-key-??????")
+    assert list(on_secrets["Condition"]["StringEquals"]) == [
+        "secretsmanager:resource/AllowRotationLambdaArn"
+    ]
+    assert flat(arn).endswith(":function:remediation-rotation")
+    assert (anywhere["Action"], anywhere["Resource"]) == ("secretsmanager:GetRandomPassword", "*")
+
+
+def test_no_runbook_reads_the_value_of_a_key(product):
+    """The one that updates variables reads secrets of its own."""
+    readers = {
+        role
+        for role in product.of_type("AWS::IAM::Role")
+        for action, resource in product.allowed(role)
+        if action == "secretsmanager:GetSecretValue" and "energy-insights/api-key" in resource
+    }
+
+    assert readers == {rotation(product)[1]}
+
+
+def test_who_starts_a_rotation_may_invoke_its_function(product):
+    function, _ = rotation(product)
+    invokers = {
+        role
+        for role in product.of_type("AWS::IAM::Role")
+        for action, resource in product.allowed(role)
+        if action == "lambda:InvokeFunction" and function in resource
+    }
+
+    (invoker,) = invokers
+    assert invoker.startswith("RotateApiKeyChangeRole")
+
+
+def test_the_users_of_an_iam_issuer_and_nobody_else(tmp_path):
+    platform = json.loads((ROOT / "platform.json").read_text())
+    platform["secrets"][0] |= {
+        "issuer": "iam",
+        "user_name": "bedrock-caller",
+        "service_name": "bedrock.amazonaws.com",
+    }
+    (tmp_path / "platform.json").write_text(json.dumps(platform))
+    issuing = synthesise(tmp_path / "cdk.out", platform=tmp_path / "platform.json")
+    _, role = rotation(issuing)
+    allowed = {(a, r) for a, r in issuing.allowed(role) if a.startswith("iam:")}
+
+    assert {a for a, _ in allowed} == {
+        "iam:CreateServiceSpecificCredential",
+        "iam:DeleteServiceSpecificCredential",
+        "iam:ListServiceSpecificCredentials",
+    }
+    assert all(r.endswith(":user/bedrock-caller") for _, r in allowed)
+
+
 # --- people ---
 
 
@@ -480,6 +578,8 @@ def test_nothing_has_a_name_but_what_people_type(product):
         elif kind == "AWS::Logs::LogGroup" and name is not None:
             # This prefix keeps the group out of the account's resource policy for deliveries.
             assert name.startswith("/aws/vendedlogs/states/remediation-"), key
+        elif kind == "AWS::Lambda::Function" and key.startswith(NAMED_FUNCTION):
+            assert name == "remediation-rotation"
         else:
             assert name is None, key
 
@@ -513,3 +613,15 @@ def test_a_platform_without_tables_still_synthesises(tmp_path):
     empty = synthesise(tmp_path / "cdk.out", platform=tmp_path / "platform.json")
 
     assert not [name for name in empty.alarms() if name.endswith("-throttled")]
+
+
+def test_a_platform_without_secrets_has_no_rotation_function(tmp_path):
+    platform = json.loads((ROOT / "platform.json").read_text())
+    platform["secrets"] = []
+    (tmp_path / "platform.json").write_text(json.dumps(platform))
+
+    without = synthesise(tmp_path / "cdk.out", platform=tmp_path / "platform.json")
+
+    functions = without.of_type("AWS::Lambda::Function")
+    assert not [k for k in functions if k.startswith(NAMED_FUNCTION)]
+    assert len(functions) == 2 * len(without.entries) + 2

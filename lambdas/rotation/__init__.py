@@ -1,0 +1,1 @@
+"""The function that Secrets Manager calls to rotate a secret of the platform."""

@@ -1,0 +1,1 @@
+"""Runbook: rotation of API keys."""
