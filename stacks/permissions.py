@@ -21,6 +21,7 @@ WITHOUT_RESOURCE = {
     "cloudwatch:DescribeAlarms": "one call asks for many alarms: IAM grants that on * only",
     "cloudwatch:GetMetricData": "has no resource types",
     "dynamodb:ListBackups": "has no resource types",
+    "lambda:GetAccountSettings": "has no resource types",
 }
 
 
@@ -149,6 +150,30 @@ def _smoke_tested_functions(platform: Platform) -> Statement:
     return _on([_arn("lambda", f"function:{f.function_name}:{f.alias}") for f in tested])
 
 
+def _versions_of_smoke_tested_functions(platform: Platform) -> Statement:
+    tested = [f for f in platform.functions if f.smoke_event is not None and f.alias]
+    return _on(
+        [_arn("lambda", f"function:{f.function_name}:*") for f in tested],
+        reason="a new version of one function, before it serves: Lambda numbers its versions",
+    )
+
+
+def _code_packages(platform: Platform) -> Statement:
+    buckets = dict.fromkeys(f.code_bucket for f in platform.functions if f.code_bucket)
+    return _on(
+        [f"arn:{cdk.Aws.PARTITION}:s3:::{bucket}/*" for bucket in buckets],
+        reason="packages of one bucket: pipelines name their objects",
+    )
+
+
+def _variables_secrets(platform: Platform) -> Statement:
+    names = dict.fromkeys(f.variables_secret_id for f in platform.functions)
+    return _on(
+        [_arn("secretsmanager", f"secret:{name}-??????") for name in names if name],
+        reason="Secrets Manager ends the ARN of a secret with six characters of its own",
+    )
+
+
 def _log_groups(platform: Platform) -> Statement:
     return _on(
         [_arn("logs", f"log-group:{f.logs}:*") for f in platform.functions],
@@ -219,7 +244,10 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
     "lambda:InvokeFunction": _smoke_tested_functions,
+    "lambda:InvokeFunction@versions": _versions_of_smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
+    "s3:GetObjectVersion@code": _code_packages,
+    "secretsmanager:GetSecretValue@variables": _variables_secrets,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,

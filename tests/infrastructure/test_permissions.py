@@ -6,7 +6,7 @@ import re
 import aws_cdk as cdk
 import pytest
 
-from lambdas.remediation.platform import Platform, Table
+from lambdas.remediation.platform import Function, Platform, Table
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -81,6 +81,39 @@ def test_insight_rules_are_those_of_the_configured_tables():
     assert resources_of(statement) == [
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Orders*",
         f"{ARN}:cloudwatch:{ACCOUNT}:insight-rule/DynamoDBContributorInsights-*-Carts*",
+    ]
+
+
+CHAT = Function(
+    function_name="chat",
+    alias="live",
+    smoke_event={"path": "/health"},
+    code_bucket="packages",
+    variables_secret_id="chat/variables",
+)
+FUNCTIONS = Platform(name="test", functions=(CHAT, Function(function_name="other", alias="live")))
+
+
+def test_a_version_may_be_invoked_before_it_serves_where_there_is_an_event_for_it():
+    (statement,) = statements(["lambda:InvokeFunction@versions"], FUNCTIONS)
+
+    assert statement.actions == ("lambda:InvokeFunction",)
+    assert resources_of(statement) == [f"{ARN}:lambda:{ACCOUNT}:function:chat:*"]
+
+
+def test_packages_are_those_of_the_configured_buckets():
+    (statement,) = statements(["s3:GetObjectVersion@code"], FUNCTIONS)
+
+    assert statement.actions == ("s3:GetObjectVersion",)
+    assert resources_of(statement) == [f"{ARN}:s3:::packages/*"]
+
+
+def test_values_of_variables_come_from_the_configured_secrets_only():
+    (statement,) = statements(["secretsmanager:GetSecretValue@variables"], FUNCTIONS)
+
+    assert statement.actions == ("secretsmanager:GetSecretValue",)
+    assert resources_of(statement) == [
+        f"{ARN}:secretsmanager:{ACCOUNT}:secret:chat/variables-??????"
     ]
 
 
@@ -199,11 +232,13 @@ def test_the_reading_function_can_change_nothing_of_the_platform(product):
     for entry in product.entries:
         _, function = function_of(product, entry.runbook.name, Role.OBSERVE)
         own_alarms = "cloudwatch:SetAlarmState"
+        # Sends the event that the platform file names for it, which changes nothing.
+        smoke_test = "lambda:InvokeFunction"
         changing = {
             action
             for action, resource in product.allowed(logical_id(function["Role"]))
             if (resource == "*" or resource.startswith("arn:"))
-            and action != own_alarms
+            and action not in {own_alarms, smoke_test}
             and not action.partition(":")[2].startswith(READING)
         }
 
@@ -453,6 +488,7 @@ PARTLY_OPEN = {
     f"{ARN}:cloudformation:{ACCOUNT}:stack/EnergyInsightsStack/": "the ARN ends with an id",
     f"{ARN}:lambda:{ACCOUNT}:function:chat-lambda:": "versions and aliases of one function",
     f"{ARN}:logs:{ACCOUNT}:log-group:/aws/lambda/chat-lambda:": "streams of one log group",
+    "arn:<AWS::Partition>:s3:::energy-insights-artifacts/": "pipelines name their packages",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:states:{ACCOUNT}:execution:remediation-": "its child: the machine is named",
