@@ -66,9 +66,9 @@ def check_version(
         found = versions.configuration(function.function_name, version)
         judged = releases.judge_version(found, releases.code_of(plan), final=attempt.final)
         if judged.verdict is not Verdict.PASSED or function.smoke_event is None:
-            return not_failed(judged)
+            return not_failed(judged, plan)
         answer = versions.invoke(function.function_name, version, function.smoke_event)
-    return not_failed(releases.with_smoke(judged, answer, version))
+    return not_failed(releases.with_smoke(judged, answer, version), plan)
 
 
 @step(
@@ -122,7 +122,7 @@ def check_canary(
     count = int((last - first).total_seconds()) // period
     before = complete_periods(now, period_seconds=period, seconds=count * period) if count else ()
     seen = measured(function, metrics, limits, (*before, last), version=version)
-    return not_failed(releases.judge_canary(seen, limits, final=attempt.final))
+    return not_failed(releases.judge_canary(seen, limits, final=attempt.final), plan)
 
 
 @step(
@@ -158,7 +158,7 @@ def watch_hold(
 # --- what the steps of a runbook call ---
 
 
-def not_failed(judged: Verification) -> Verification:
+def not_failed(judged: Verification, plan: Plan) -> Verification:
     """The verdict of a look before `Verify`, unless it is bad.
 
     Raises
@@ -167,7 +167,7 @@ def not_failed(judged: Verification) -> Verification:
         With the reason: only an error carries one to the answer of the run.
     """
     if judged.verdict is Verdict.FAILED:
-        raise ChangeFailedError(judged.reason)
+        raise ChangeFailedError(releases.told(judged, plan).reason)
     return judged
 
 
@@ -179,7 +179,7 @@ def published(
     resource: LambdaReleases,
     prior: Sequence[PlannedCall],
 ) -> Change:
-    """Publish what the run has put there, and nothing that came after it.
+    """Publish what the run has put there, as long as it is what is there.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def published(
     wanted = releases.of_api(plan, PUBLISH)[-1:]
     if wanted and changes.position(wanted[0], (resource,)) is changes.Position.BEFORE:
         name = releases.alias_call(plan).resource.split(":")[6]
-        # Read before what it stands for is looked at: with it, only that can be published.
+        # Read before the calls are looked at: with it, only what is seen now can be published.
         revision = resource.configuration(name).revision_id
         for call in prior:
             if changes.position(call, (resource,)) is not changes.Position.AFTER:
@@ -233,10 +233,10 @@ def verified(
     judged = releases.judge_traffic(seen, limits, final=attempt.final)
     smoke = function.smoke_event
     if smoke is None or not releases.may_be_proven_by_smoke(judged, seen, limits):
-        return judged
+        return releases.told(judged, plan)
     version = resource.version_of(function.function_name, call.after[VERSION])
     answer = resource.invoke(function.function_name, function.alias or "", smoke)
-    return releases.with_smoke(judged, answer, version)
+    return releases.told(releases.with_smoke(judged, answer, version), plan)
 
 
 def require_versions(plan: Plan, resource: LambdaReleases, function_name: str) -> None:

@@ -37,6 +37,7 @@ from lambdas.remediation.resources.lambda_alias import (
 from lambdas.remediation.resources.lambda_release import (
     CODE,
     RELEASE,
+    UPDATE_CODE,
     Configuration,
     publish,
 )
@@ -236,6 +237,13 @@ def together(earlier: Change | None, later: Change) -> Change:
     return dataclasses.replace(later, calls=[*(earlier.calls if earlier else []), *later.calls])
 
 
+def told(judged: Verification, plan: Plan) -> Verification:
+    """The verdict, saying of a failure what of the plan is not taken back with the alias."""
+    if judged.verdict is not Verdict.FAILED or not of_api(plan, UPDATE_CODE):
+        return judged
+    return dataclasses.replace(judged, reason=f"{judged.reason}; {NOT_TAKEN_BACK}")
+
+
 # --- while it settles ---
 
 
@@ -253,10 +261,10 @@ def judge_settled(latest: Configuration, *, applied: bool, what: str, final: boo
         found = Verdict.FAILED if final else Verdict.PENDING
         return Verification(verdict=found, reason="the function is still being updated")
     if latest.last_update_status != "Successful" or not latest.serves:
-        reason = f"the update is {latest.last_update_status}: {latest.reason}; {NOT_TAKEN_BACK}"
+        reason = f"the update is {latest.last_update_status}: {latest.reason}"
         return Verification(verdict=Verdict.FAILED, reason=reason)
     if not applied:
-        reason = f"the function has settled, but not with {what}; {NOT_TAKEN_BACK}"
+        reason = f"the function has settled, but not with {what}"
         return Verification(verdict=Verdict.FAILED, reason=reason)
     return Verification(verdict=Verdict.PASSED, reason=f"the function has settled with {what}")
 
@@ -270,7 +278,7 @@ def judge_version(found: Configuration, code_sha256: str, *, final: bool) -> Ver
         pending = Verdict.FAILED if final else Verdict.PENDING
         return Verification(verdict=pending, reason=f"version {found.version} is still Pending")
     if not found.serves:
-        reason = f"version {found.version} is {found.state}: {found.reason}; {NOT_TAKEN_BACK}"
+        reason = f"version {found.version} is {found.state}: {found.reason}"
         return Verification(verdict=Verdict.FAILED, reason=reason)
     return Verification(verdict=Verdict.PASSED, reason=f"version {found.version} is {found.state}")
 
@@ -288,7 +296,7 @@ def with_smoke(judged: Verification, answer: Invocation, version: str) -> Verifi
     if good:
         found = "succeeded"
     elif answer.function_error is not None:
-        found = f"failed ({answer.function_error}); {NOT_TAKEN_BACK}"
+        found = f"failed ({answer.function_error})"
     else:
         found = f"ran version {answer.executed_version} and answered {answer.status_code}"
     check = Check(
@@ -365,7 +373,6 @@ def judge_canary(seen: Traffic, limits: ReleaseLimits, *, final: bool) -> Verifi
     reason = f"canary: {seen.text} of the new version"
     if measured and bad:
         found = Verdict.FAILED
-        reason = f"{reason}; {NOT_TAKEN_BACK}"
     elif not final:
         found = Verdict.PENDING
     else:
@@ -386,10 +393,9 @@ def judge_traffic(seen: Traffic, limits: ReleaseLimits, *, final: bool) -> Verif
     busy = seen.invocations >= limits.minimum_invocations and seen.samples >= minimum
     quiet = seen.error_rate_percent <= limits.error_rate_percent
     found = verdict(whole=whole, busy=busy, quiet=quiet, final=final)
-    told = f"; {NOT_TAKEN_BACK}" if found is Verdict.FAILED else ""
     return Verification(
         verdict=found,
-        reason=f"{seen.text}, traffic in {seen.samples} of {seen.wanted_periods} periods{told}",
+        reason=f"{seen.text}, traffic in {seen.samples} of {seen.wanted_periods} periods",
         checks=rate_checks(
             rate=(seen.error_rate_percent, limits.error_rate_percent),
             quiet=whole and quiet,

@@ -113,7 +113,7 @@ def check_code(*, run: Run, plan: Plan, attempt: Attempt, versions: LambdaReleas
     applied = latest.code_sha256 == wanted
     what = f"code {wanted}" if applied else f"code {wanted}: the package is {latest.code_sha256}"
     judged = releases.judge_settled(latest, applied=applied, what=what, final=attempt.final)
-    return release_steps.not_failed(judged)
+    return release_steps.not_failed(judged, plan)
 
 
 @step(

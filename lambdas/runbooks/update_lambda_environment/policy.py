@@ -21,6 +21,8 @@ from lambdas.remediation.resources.lambda_variables import Planned, update_varia
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 _RESERVED = ("AWS_", "LAMBDA_")
 MAX_BYTES = 4_096
+# AWS Secrets Manager API Reference, GetSecretValue: VersionId.
+_VERSION_ID_LENGTH = range(32, 65)
 _RECORD = "before "
 
 
@@ -79,6 +81,11 @@ def asked(parameters: Mapping[str, Json]) -> Asked:
     for field, names in (("set", found.set), ("remove", found.remove)):
         for name in names:
             _check_name(f"parameters.{field}", name)
+    if found.version_id is not None and len(found.version_id) not in _VERSION_ID_LENGTH:
+        raise InvalidRequestError(
+            f"parameters.version_id: {found.version_id!r} is no version of a secret; type the "
+            "VersionId that aws secretsmanager list-secret-version-ids shows"
+        )
     both = sorted(set(found.set) & set(found.remove))
     if both:
         raise InvalidRequestError(

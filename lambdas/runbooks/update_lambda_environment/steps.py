@@ -143,7 +143,7 @@ def check_variables(
     applied = where is changes.Position.AFTER
     what = "the planned variables"
     judged = releases.judge_settled(latest, applied=applied, what=what, final=attempt.final)
-    return release_steps.not_failed(judged)
+    return release_steps.not_failed(judged, plan)
 
 
 @step(

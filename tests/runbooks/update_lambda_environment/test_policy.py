@@ -13,6 +13,7 @@ from lambdas.runbooks.update_lambda_environment import policy
 from lambdas.runbooks.update_lambda_environment.policy import Asked, Situation
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:chat"
+VERSION = "0a1b2c3d-4e5f-6a7b-8c9d-0e1f2a3b4c5d"
 ALIAS = Alias(function_name="chat", name="live", arn=f"{ARN}:live", version="7", revision_id="a")
 LATEST = Configuration(
     version="$LATEST",
@@ -47,9 +48,9 @@ def planned(**changed):
 
 class TestParameters:
     def test_names_to_set_and_to_remove(self):
-        given = {"set": ["MODE"], "remove": ["OLD_FLAG"], "version_id": "v1"}
+        given = {"set": ["MODE"], "remove": ["OLD_FLAG"], "version_id": VERSION}
 
-        assert policy.asked(given) == Asked(set=("MODE",), remove=("OLD_FLAG",), version_id="v1")
+        assert policy.asked(given) == Asked(set=("MODE",), remove=("OLD_FLAG",), version_id=VERSION)
 
     @pytest.mark.parametrize(
         ("given", "told"),
@@ -59,6 +60,10 @@ class TestParameters:
             ({"remove": ["LAMBDA_TASK_ROOT"]}, "parameters.remove: LAMBDA_TASK_ROOT is reserved"),
             ({"set": ["_HANDLER"]}, "parameters.set: holds what is no name"),
             ({"set": ["A"]}, "two or more letters"),
+            (
+                {"set": ["MODE"], "version_id": "AWSCURRENT"},
+                "parameters.version_id: 'AWSCURRENT' is no version of a secret",
+            ),
             ({"set": ["MODE"], "remove": ["MODE"]}, "parameters.remove: MODE is in parameters.set"),
         ],
     )
