@@ -26,10 +26,10 @@ WITHOUT_RESOURCE = {
     "cloudwatch:DescribeAlarms": "one call asks for many alarms: IAM grants that on * only",
     "cloudwatch:GetMetricData": "has no resource types",
     "dynamodb:ListBackups": "has no resource types",
-    "lambda:GetAccountSettings": "has no resource types",
+    "dynamodb:ListExports": "has no resource types",
     "iam:GetServiceLastAccessedDetails": "has no resource types: a report has no ARN",
     "iam:SimulateCustomPolicy": "has no resource types: the policy is in the call",
-    "dynamodb:ListExports": "has no resource types",
+    "lambda:GetAccountSettings": "has no resource types",
 }
 
 
@@ -210,6 +210,8 @@ def _export_object_arns(platform: Platform) -> list[str]:
         for t in platform.tables
         if t.export_bucket
     ]
+
+
 def _restored_tables(platform: Platform) -> Statement:
     return _on(
         [_arn("dynamodb", f"table/{beginning(t.table_name)}*") for t in platform.tables],
@@ -255,6 +257,30 @@ def _functions(platform: Platform) -> Statement:
 def _smoke_tested_functions(platform: Platform) -> Statement:
     tested = [f for f in platform.functions if f.smoke_event is not None and f.alias]
     return _on([_arn("lambda", f"function:{f.function_name}:{f.alias}") for f in tested])
+
+
+def _versions_of_smoke_tested_functions(platform: Platform) -> Statement:
+    tested = [f for f in platform.functions if f.smoke_event is not None and f.alias]
+    return _on(
+        [_arn("lambda", f"function:{f.function_name}:*") for f in tested],
+        reason="a new version of one function, before it serves: Lambda numbers its versions",
+    )
+
+
+def _code_packages(platform: Platform) -> Statement:
+    buckets = dict.fromkeys(f.code_bucket for f in platform.functions if f.code_bucket)
+    return _on(
+        [f"arn:{cdk.Aws.PARTITION}:s3:::{bucket}/*" for bucket in buckets],
+        reason="packages of one bucket: pipelines name their objects",
+    )
+
+
+def _variables_secrets(platform: Platform) -> Statement:
+    names = dict.fromkeys(f.variables_secret_id for f in platform.functions)
+    return _on(
+        [_arn("secretsmanager", f"secret:{name}-??????") for name in names if name],
+        reason="Secrets Manager ends the ARN of a secret with six characters of its own",
+    )
 
 
 def _log_groups(platform: Platform) -> Statement:
@@ -382,36 +408,37 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:CreateBackup": _tables,
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
-    "iam:GetPolicy": _managed_policies,
-    "iam:GetPolicyVersion": _managed_policies,
     "dynamodb:DescribeContinuousBackups": _tables,
     "dynamodb:DescribeExport": _exports,
     "dynamodb:ExportTableToPointInTime": _tables,
+    "dynamodb:RestoreTableFromBackup": _backups_and_restored_tables,
+    "dynamodb:RestoreTableToPointInTime": _tables_and_restored_tables,
     "iam:CreateServiceLinkedRole@contributor-insights": _contributor_insights_role,
-    "kms:Decrypt@exports": _export_keys,
-    "kms:GenerateDataKey@exports": _export_keys,
     "iam:CreateServiceSpecificCredential": _issuing_users,
     "iam:DeleteServiceSpecificCredential": _issuing_users,
+    "iam:GetPolicy": _managed_policies,
+    "iam:GetPolicyVersion": _managed_policies,
     "iam:ListServiceSpecificCredentials": _issuing_users,
+    "kms:Decrypt@exports": _export_keys,
+    "kms:GenerateDataKey@exports": _export_keys,
     "lambda:InvokeFunction": _smoke_tested_functions,
+    "lambda:InvokeFunction@versions": _versions_of_smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
     "s3:AbortMultipartUpload@exports": _export_objects,
     "s3:DeleteObject@exports": _export_objects,
     "s3:GetBucketPublicAccessBlock@exports": _export_buckets,
     "s3:GetEncryptionConfiguration@exports": _export_buckets,
     "s3:GetObject@exports": _export_objects,
+    "s3:GetObjectVersion@code": _code_packages,
     "s3:ListBucket@exports": _listed_exports,
-    "s3:PutObject@exports": _export_objects,
-    "s3:PutObjectAcl@exports": _export_objects,
-    "dynamodb:RestoreTableFromBackup": _backups_and_restored_tables,
-    "dynamodb:RestoreTableToPointInTime": _tables_and_restored_tables,
-    **{f"dynamodb:{action}@restored": _restored_tables for action in _ON_RESTORED},
-    "lambda:InvokeFunction": _smoke_tested_functions,
-    "logs:FilterLogEvents": _log_groups,
     "s3:ListBucket@prefixes": _expiring_prefixes,
     "s3:ListBucketVersions@prefixes": _expiring_prefixes,
+    "s3:PutObject@exports": _export_objects,
+    "s3:PutObjectAcl@exports": _export_objects,
+    "secretsmanager:GetSecretValue@variables": _variables_secrets,
     "ssm:GetParameter@pointers": _pointers,
     "ssm:PutParameter@pointers": _pointers,
+    **{f"dynamodb:{action}@restored": _restored_tables for action in _ON_RESTORED},
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,

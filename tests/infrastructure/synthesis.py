@@ -43,11 +43,15 @@ class Synthesised:
         return {p["AlarmName"]: p for p in self.of_type("AWS::CloudWatch::Alarm").values()}
 
     def statements(self, role: str) -> list[Properties]:
-        """Statements of every policy attached to a role, given by logical id."""
+        """Statements of every policy attached to a role, given by logical id.
+
+        What does not fit into the policy of a role, CDK moves into a managed one.
+        """
+        kinds = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
         return [
             statement
-            for policy in self.of_type("AWS::IAM::Policy").values()
-            if {"Ref": role} in policy["Roles"]
+            for policy in [p for kind in kinds for p in self.of_type(kind).values()]
+            if {"Ref": role} in policy.get("Roles", [])
             for statement in policy["PolicyDocument"]["Statement"]
         ]
 

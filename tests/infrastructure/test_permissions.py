@@ -6,9 +6,16 @@ import re
 import aws_cdk as cdk
 import pytest
 
-from lambdas.remediation.platform import Dashboard, IamRole, Platform, Table, UserPool
-from lambdas.remediation.platform import Bucket, Platform, Table
-from lambdas.remediation.platform import Platform, Secret, Table
+from lambdas.remediation.platform import (
+    Bucket,
+    Dashboard,
+    Function,
+    IamRole,
+    Platform,
+    Secret,
+    Table,
+    UserPool,
+)
 from lambdas.remediation.step import Role
 from stacks.permissions import WITHOUT_RESOURCE, UnknownCallError, statements
 from stacks.runbook import declared_calls
@@ -200,6 +207,8 @@ def test_without_an_export_bucket_no_key_is_allowed():
     platform = Platform(name="test", tables=(Table(table_name="Carts"),))
 
     assert statements(["kms:Decrypt@exports", "s3:GetObject@exports"], platform) == []
+
+
 def test_a_restore_reads_backup_or_original_and_writes_a_restored_table_only():
     from_backup, to_moment = (
         resources_of(statements([f"dynamodb:{action}"], PLATFORM)[0])
@@ -250,6 +259,39 @@ def test_keys_are_listed_under_the_prefixes_that_may_expire_only():
     assert statement.actions == ("s3:ListBucket", "s3:ListBucketVersions")
     assert resources_of(statement) == [f"{ARN}:s3:::artifacts"]
     assert statement.conditions == {"StringEquals": {"s3:prefix": ["drafts/", "renders/"]}}
+
+
+CHAT = Function(
+    function_name="chat",
+    alias="live",
+    smoke_event={"path": "/health"},
+    code_bucket="packages",
+    variables_secret_id="chat/variables",
+)
+FUNCTIONS = Platform(name="test", functions=(CHAT, Function(function_name="other", alias="live")))
+
+
+def test_a_version_may_be_invoked_before_it_serves_where_there_is_an_event_for_it():
+    (statement,) = statements(["lambda:InvokeFunction@versions"], FUNCTIONS)
+
+    assert statement.actions == ("lambda:InvokeFunction",)
+    assert resources_of(statement) == [f"{ARN}:lambda:{ACCOUNT}:function:chat:*"]
+
+
+def test_packages_are_those_of_the_configured_buckets():
+    (statement,) = statements(["s3:GetObjectVersion@code"], FUNCTIONS)
+
+    assert statement.actions == ("s3:GetObjectVersion",)
+    assert resources_of(statement) == [f"{ARN}:s3:::packages/*"]
+
+
+def test_values_of_variables_come_from_the_configured_secrets_only():
+    (statement,) = statements(["secretsmanager:GetSecretValue@variables"], FUNCTIONS)
+
+    assert statement.actions == ("secretsmanager:GetSecretValue",)
+    assert resources_of(statement) == [
+        f"{ARN}:secretsmanager:{ACCOUNT}:secret:chat/variables-??????"
+    ]
 
 
 def test_a_platform_without_tables_allows_nothing_on_tables():
@@ -366,7 +408,7 @@ def test_the_changing_function_of_dynamodb_throttling_may_do_this(product):
     }
 
 
-READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
+READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup", "Scan")
 READING_BY_ANOTHER_NAME = {
     # Those of Cognito that change start with Admin too.
     "cognito-idp:AdminGetUser": "reads a user",
@@ -377,9 +419,8 @@ READING_BY_ANOTHER_NAME = {
     "access-analyzer:ValidatePolicy": "judges the policy in the call",
     "iam:GenerateServiceLastAccessedDetails": "makes a report for its caller",
     "iam:SimulateCustomPolicy": "tries the policy in the call on nothing",
+    "kms:Decrypt": "reads what is encrypted",
 }
-READING = ("Decrypt", "Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup")
-READING = ("Describe", "Get", "GET", "List", "Query", "BatchGet", "Filter", "Lookup", "Scan")
 
 
 def test_the_reading_function_can_change_nothing_of_the_platform(product):
@@ -648,6 +689,7 @@ PARTLY_OPEN = {
     f"{ARN}:cloudformation:{ACCOUNT}:stack/EnergyInsightsStack/": "the ARN ends with an id",
     f"{ARN}:lambda:{ACCOUNT}:function:chat-lambda:": "versions and aliases of one function",
     f"{ARN}:logs:{ACCOUNT}:log-group:/aws/lambda/chat-lambda:": "streams of one log group",
+    "arn:<AWS::Partition>:s3:::energy-insights-artifacts/": "pipelines name their packages",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatMessage-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:dynamodb:{ACCOUNT}:table/ChatSession-prod/backup/": "DynamoDB makes up the id",
     f"{ARN}:iam::<AWS::AccountId>:policy/": "which ones are attached is what is read",

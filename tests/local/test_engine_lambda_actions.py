@@ -63,3 +63,28 @@ def test_concurrency_calls_are_their_own_actions(
         client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
     with pytest.raises(ClientError, match="lambda:GetProvisionedConcurrencyConfig"):
         client.get_provisioned_concurrency_config(FunctionName=name, Qualifier="live")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "denied"), [(":live", ":1"), (":1", ":live"), (":*", ""), ("", ":live")]
+)
+def test_an_invocation_is_allowed_by_what_is_invoked(
+    enforcing_engine: Engine, enforcing_bench: Workbench, name: str, allowed: str, denied: str
+) -> None:
+    make_alias(enforcing_bench, name)
+    statement = {
+        "Effect": "Allow",
+        "Action": "lambda:InvokeFunction",
+        "Resource": arn("lambda", f"function:{name}{allowed}"),
+    }
+    role = enforcing_bench.role(name, statement)
+    client = enforcing_bench.client_of_role("lambda", role, enforcing_engine.url)
+
+    client.invoke(**invoked(name, allowed.replace("*", "1")))
+    with pytest.raises(ClientError, match="lambda:InvokeFunction"):
+        client.invoke(**invoked(name, denied))
+
+
+def invoked(name: str, qualifier: str) -> dict[str, str]:
+    """Arguments that invoke the function, or what follows the colon."""
+    return {"FunctionName": name, **({"Qualifier": qualifier[1:]} if qualifier else {})}

@@ -1,0 +1,1 @@
+"""Runbook: release of new code of a Lambda function."""

@@ -1,0 +1,1 @@
+"""Runbook: release of changed environment variables of a Lambda function."""

@@ -1,0 +1,11 @@
+"""What the engine tests of this runbook set in the platform file."""
+
+from tests.e2e import released
+
+LIMITS = released.LIMITS
+PLATFORM = {
+    "functions": [
+        released.listed(f"variables-{n:02}", variables_secret_id=f"variables-{n:02}/values")
+        for n in range(7)
+    ]
+}
