@@ -13,6 +13,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
 from lambdas.remediation.platform import Api, Platform
+from lambdas.remediation.resources.stack_deployments import RECORDS
 from stacks.acknowledgements import acknowledge_wildcard
 
 # Source: Service Authorization Reference.
@@ -163,6 +164,35 @@ def _stacks(platform: Platform) -> Statement:
     )
 
 
+def _stack_roles(platform: Platform) -> Statement:
+    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
+    return _on(
+        [f"{account}:role/{s.execution_role}" for s in platform.stacks if s.execution_role],
+        conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+    )
+
+
+def _template_buckets(platform: Platform) -> Statement:
+    return _on(
+        [
+            f"arn:{cdk.Aws.PARTITION}:s3:::{s.template_bucket}"
+            for s in platform.stacks
+            if s.template_bucket
+        ]
+    )
+
+
+def _releases(platform: Platform) -> Statement:
+    return _on(
+        [
+            f"arn:{cdk.Aws.PARTITION}:s3:::{s.template_bucket}/{RECORDS}/{s.stack_name}/*"
+            for s in platform.stacks
+            if s.template_bucket
+        ],
+        reason="a release of a stack is kept under its digest",
+    )
+
+
 def _stages(platform: Platform) -> Statement:
     return _on([f"{_api(a)}/stages/{a.stage}" for a in platform.apis])
 
@@ -218,8 +248,12 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "dynamodb:CreateBackup": _tables,
     "dynamodb:DeleteBackup": _backups,
     "dynamodb:DescribeBackup": _backups,
+    "iam:PassRole@cloudformation": _stack_roles,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
+    "s3:GetObject@releases": _releases,
+    "s3:ListBucket@releases": _template_buckets,
+    "s3:PutObject@releases": _releases,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,

@@ -56,10 +56,16 @@ _ABSENT = {
     "TableNotFoundException",
 }
 _REFUSED_CHANGE = {
+    "AlreadyExistsException",
     "BadRequestException",
+    "ChangeSetNotFound",
     "ContinuousBackupsUnavailableException",
+    "InsufficientCapabilitiesException",
+    "InvalidChangeSetStatus",
     "InvalidParameterValueException",
     "LimitExceededException",
+    # CloudFormation's word for it.
+    "ValidationError",
     "ValidationException",
     *_ABSENT,
 }
