@@ -15,6 +15,7 @@ from aws_cdk import aws_iam as iam
 from lambdas.remediation.platform import Api, Platform
 from lambdas.remediation.resources.export_objects import EXPORTS
 from lambdas.remediation.resources.restored_table import beginning
+from lambdas.remediation.resources.stack_deployments import RECORDS
 from stacks.acknowledgements import acknowledge_wildcard
 
 # Source: Service Authorization Reference.
@@ -301,6 +302,32 @@ def _any_stack(_platform: Platform) -> Statement:
     return _on(
         ["*"],
         reason="asks which stack deploys a role, by the role's name: the stack is the answer",
+def _stack_roles(platform: Platform) -> Statement:
+    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
+    return _on(
+        [f"{account}:role/{s.execution_role}" for s in platform.stacks if s.execution_role],
+        conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+    )
+
+
+def _template_buckets(platform: Platform) -> Statement:
+    return _on(
+        [
+            f"arn:{cdk.Aws.PARTITION}:s3:::{s.template_bucket}"
+            for s in platform.stacks
+            if s.template_bucket
+        ]
+    )
+
+
+def _releases(platform: Platform) -> Statement:
+    return _on(
+        [
+            f"arn:{cdk.Aws.PARTITION}:s3:::{s.template_bucket}/{RECORDS}/{s.stack_name}/*"
+            for s in platform.stacks
+            if s.template_bucket
+        ],
+        reason="a release of a stack is kept under its digest",
     )
 
 
@@ -421,6 +448,7 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "iam:ListServiceSpecificCredentials": _issuing_users,
     "kms:Decrypt@exports": _export_keys,
     "kms:GenerateDataKey@exports": _export_keys,
+    "iam:PassRole@cloudformation": _stack_roles,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "lambda:InvokeFunction@versions": _versions_of_smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
@@ -439,6 +467,9 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "ssm:GetParameter@pointers": _pointers,
     "ssm:PutParameter@pointers": _pointers,
     **{f"dynamodb:{action}@restored": _restored_tables for action in _ON_RESTORED},
+    "s3:GetObject@releases": _releases,
+    "s3:ListBucket@releases": _template_buckets,
+    "s3:PutObject@releases": _releases,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,

@@ -198,6 +198,8 @@ class RunbookConstruct(Construct):
         )
         core.grant_items(self.change.role, "dynamodb:GetItem", "dynamodb:UpdateItem")
         core.grant_publish(self.observe.role, core.operators, core.chat)
+        if self.runbook.heeds_runs:
+            core.grant_open_runs(self.observe.role)
         if self.runbook.keeps_ledger:
             for statement in statements(["cloudwatch:DescribeAlarms"], platform):
                 statement.grant(self.observe.role)

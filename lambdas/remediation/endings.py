@@ -160,9 +160,11 @@ class Ending:
             and plan is not None
         ):
             # A retried change may be refused after its first try had gone through, and what cannot
-            # be taken back may have been done half: look.
+            # be taken back may have been done half: look. What only went before the change (a
+            # backup) leaves the target as it was.
             standing = self._standing()
-            if standing:
+            counting = [(c.api, c.resource, c.after) for c in changes.undoable(plan.calls)]
+            if any((c.api, c.resource, c.after) in counting for c in standing):
                 made = standing
                 reason = f"{outcome.reason}; a change had been made before and stands"
                 outcome = Outcome(name=OutcomeName.HANDED_OVER, reason=reason)
@@ -332,10 +334,10 @@ class Ending:
         if record is None or not record.claimed or plan is None:
             return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{ended}; nothing was changed"), []
         made = self._standing()
-        where = [changes.position(c, self.resources) for c in plan.calls]
+        main = changes.decisive(plan.calls, self.resources)
+        where = [changes.position(c, self.resources) for c in main]
         if all(position is changes.Position.BEFORE for position in where):
             return Outcome(name=OutcomeName.HANDED_OVER, reason=f"{ended}; nothing was changed"), []
-        main = changes.decisive(plan.calls, self.resources)
         if all(changes.position(c, self.resources) is changes.Position.AFTER for c in main):
             reason = f"{ended}; the change stands, unverified"
             return Outcome(name=OutcomeName.HANDED_OVER, reason=reason), made

@@ -195,6 +195,10 @@ class Platform(Frozen):
         """The API of that name."""
         return next(a for a in self.apis if a.api_name == name)
 
+    def stack(self, name: str) -> CloudFormationStack:
+        """The stack of that name."""
+        return next(s for s in self.stacks if s.stack_name == name)
+
     def behind(self, api: Api) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of the functions and of the tables that serve an API."""
         functions = tuple(f.function_name for f in self.functions)

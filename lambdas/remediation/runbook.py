@@ -85,6 +85,8 @@ class Runbook(Frozen):
     keeps_ledger
         Whether the releases of its targets are noted every few minutes; its step
         `current_releases` reads them.
+    heeds_runs
+        Whether its plan heeds the changes of other runs: those under way, and those that stand.
     schedulable
         Whether the platform file may have it started by the clock.
     keep_when_ineffective
@@ -110,6 +112,7 @@ class Runbook(Frozen):
     reversible: bool = True
     harmless: bool = False
     keeps_ledger: bool = False
+    heeds_runs: bool = False
     schedulable: bool = False
     keep_when_ineffective: bool = False
     source: str

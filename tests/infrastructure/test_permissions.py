@@ -8,6 +8,7 @@ import pytest
 
 from lambdas.remediation.platform import (
     Bucket,
+    CloudFormationStack,
     Dashboard,
     Function,
     IamRole,
@@ -294,6 +295,45 @@ def test_values_of_variables_come_from_the_configured_secrets_only():
     ]
 
 
+STACKS = Platform(
+    name="test",
+    stacks=(
+        CloudFormationStack(stack_name="App", template_bucket="templates", execution_role="exec"),
+        CloudFormationStack(stack_name="Net"),
+    ),
+)
+
+
+def test_a_stack_is_allowed_under_its_name_whatever_its_id():
+    (statement,) = statements(["cloudformation:ExecuteChangeSet"], STACKS)
+
+    assert resources_of(statement) == [
+        f"{ARN}:cloudformation:{ACCOUNT}:stack/App/*",
+        f"{ARN}:cloudformation:{ACCOUNT}:stack/Net/*",
+    ]
+
+
+def test_releases_are_kept_under_the_name_of_their_stack_only():
+    objects, bucket = statements(
+        ["s3:GetObject@releases", "s3:PutObject@releases", "s3:ListBucket@releases"], STACKS
+    )
+
+    assert objects.actions == ("s3:GetObject", "s3:PutObject")
+    assert resources_of(objects) == [f"{ARN}:s3:::templates/remediation/App/*"]
+    assert bucket.actions == ("s3:ListBucket",)
+    assert resources_of(bucket) == [f"{ARN}:s3:::templates"]
+
+
+def test_a_stacks_role_may_be_passed_to_cloudformation_only():
+    (statement,) = statements(["iam:PassRole@cloudformation"], STACKS)
+
+    assert statement.actions == ("iam:PassRole",)
+    assert resources_of(statement) == [f"{ARN}:iam::<AWS::AccountId>:role/exec"]
+    assert statement.conditions == {
+        "StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}
+    }
+
+
 def test_a_platform_without_tables_allows_nothing_on_tables():
     assert statements(["dynamodb:UpdateTable"], Platform(name="empty")) == []
 
@@ -376,12 +416,15 @@ def test_a_function_may_do_what_its_steps_declare_and_the_life_of_a_run_needs(pr
 
             polls = role is Role.OBSERVE and entry.runbook.keeps_ledger
             poll = {("cloudwatch:DescribeAlarms", "*")} if polls else set()
+            heeds = role is Role.OBSERVE and entry.runbook.heeds_runs
+            runs = {("dynamodb:Query", RUN_TABLE)} if heeds else set()
 
             # Secrets Manager asks for it, and does not invoke as them: no step makes this call.
             starts = role is Role.CHANGE and entry.runbook.name == "rotate_api_key"
             rotation = {("lambda:InvokeFunction", ROTATION)} if starts else set()
 
             assert allowed == declared | LIFE[role] | logs | alarms | poll | rotation
+            assert allowed == declared | LIFE[role] | logs | alarms | poll | runs
 
 
 def test_the_changing_function_of_dynamodb_throttling_may_do_this(product):
@@ -687,6 +730,9 @@ PARTLY_OPEN = {
     ),
     f"{ARN}:apigateway:<AWS::Region>::/restapis/e1n2s3i4g5/deployments/": "made-up ids",
     f"{ARN}:cloudformation:{ACCOUNT}:stack/EnergyInsightsStack/": "the ARN ends with an id",
+    f"{ARN}:s3:::energy-insights-artifacts/remediation/EnergyInsightsStack/": (
+        "a release is kept under its digest"
+    ),
     f"{ARN}:lambda:{ACCOUNT}:function:chat-lambda:": "versions and aliases of one function",
     f"{ARN}:logs:{ACCOUNT}:log-group:/aws/lambda/chat-lambda:": "streams of one log group",
     "arn:<AWS::Partition>:s3:::energy-insights-artifacts/": "pipelines name their packages",

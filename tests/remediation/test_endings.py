@@ -859,6 +859,39 @@ def test_abort_before_the_change_frees_the_target(execution, run_table, inbox):
     assert inbox.messages[0].subject == "[page] ChatMessage-prod: needs you (Stuck dial)"
 
 
+def prepared_only(monkeypatch) -> None:
+    """The first call only prepares the second, as a backup does, and is not taken back."""
+    first, second = dial.PLAN.calls
+    calls = [dataclasses.replace(first, reversible=False), second]
+    monkeypatch.setattr(dial, "PLAN", dataclasses.replace(dial.PLAN, calls=calls))
+
+
+def test_abort_after_what_only_prepares_the_change_frees_the_target(
+    execution, run_table, monkeypatch
+):
+    prepared_only(monkeypatch)
+    one = execution("run-1").started()
+    dial.Dials.positions["read"] = 5
+    one.ends_by_itself()
+    answer = closed(run_table)
+    assert answer["reason"] == "the execution ended ABORTED; nothing was changed"
+    assert (answer["changes"], answer["undo"]) == ([], None)
+    assert run_table.get(QUARANTINE) == {}
+
+
+def test_what_only_prepared_a_change_that_was_refused_is_no_change(
+    execution, run_table, monkeypatch
+):
+    prepared_only(monkeypatch)
+    one = execution("run-1").started()
+    dial.Dials.positions["read"] = 5
+    run_table.put({"pk": "SWITCH", "automation": "off", "reason": "OPS-7"})
+    with pytest.raises(MutedError):
+        one.turn()
+    answer = one.finish()["answer"]
+    assert (answer["outcome"], answer["changes"], answer["undo"]) == ("refused", [], None)
+
+
 def test_interrupted_run_is_counted_as_our_own_failure(execution, capsys):
     one = execution("run-1").started()
     capsys.readouterr()

@@ -134,3 +134,45 @@ def test_events_that_cannot_be_read(client, stub, code, expected):
 
     with pytest.raises(expected):
         StackEvents(client).last_operation("app")
+
+
+def marked(found: dict, mark: str, reason: str = "", name: str = "Queue") -> dict:
+    return found | {
+        "ClientRequestToken": mark,
+        "ResourceStatusReason": reason,
+        "LogicalResourceId": name,
+    }
+
+
+def test_marks_of_operations_newest_first(client, stub):
+    stub.add_response(
+        "describe_stack_events",
+        page(
+            resource("UPDATE_COMPLETE", 5),
+            marked(event("UPDATE_COMPLETE", 4), "second"),
+            marked(event("UPDATE_IN_PROGRESS", 3), "second"),
+            marked(event("CREATE_COMPLETE", 1), "first"),
+        ),
+        {"StackName": "app"},
+    )
+
+    assert StackEvents(client).request_ids("app") == ("second", "first")
+
+
+def test_failures_of_one_operation_the_first_one_first(client, stub):
+    stub.add_response(
+        "describe_stack_events",
+        page(
+            marked(event("UPDATE_FAILED", 6), "mine", "failed: [A]", "app"),
+            marked(resource("UPDATE_FAILED", 5), "mine", "Resource update cancelled", "C"),
+            marked(resource("CREATE_FAILED", 4), "mine", "name is taken", "B"),
+            marked(resource("UPDATE_FAILED", 3), "mine", "not allowed", "A"),
+            marked(resource("UPDATE_FAILED", 1), "other", "long ago", "A"),
+        ),
+        {"StackName": "app"},
+    )
+
+    assert StackEvents(client).failures("app", "mine") == (
+        "A (AWS::ApiGateway::Deployment): not allowed",
+        "B (AWS::ApiGateway::Deployment): name is taken",
+    )

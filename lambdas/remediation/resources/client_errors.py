@@ -88,7 +88,9 @@ _REFUSED_BY_COGNITO = {
     "UserLambdaValidationException",
 }
 _REFUSED_CHANGE = {
+    "AlreadyExistsException",
     "BadRequestException",
+    "ChangeSetNotFound",
     "ContinuousBackupsUnavailableException",
     "DashboardInvalidInputError",
     "ExportConflictException",
@@ -97,6 +99,8 @@ _REFUSED_CHANGE = {
     "InvalidParameterException",
     "InvalidParameterInput",
     "InvalidParameterValue",
+    "InsufficientCapabilitiesException",
+    "InvalidChangeSetStatus",
     "InvalidParameterValueException",
     "InvalidRequest",
     "InvalidRequestException",
@@ -109,6 +113,8 @@ _REFUSED_CHANGE = {
     "ParameterPatternMismatchException",
     "PointInTimeRecoveryUnavailableException",
     "UnmodifiableEntity",
+    # CloudFormation's word for it.
+    "ValidationError",
     "ValidationException",
     *_ABSENT,
     *_REFUSED_BY_COGNITO,

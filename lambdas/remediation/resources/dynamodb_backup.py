@@ -1,12 +1,17 @@
 """On-demand backups of DynamoDB tables."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from lambdas.remediation.contracts import PlannedCall
-from lambdas.remediation.errors import ChangeFailedError, TargetNotFoundError
+from lambdas.remediation.errors import (
+    ChangeFailedError,
+    PrerequisiteNotMetError,
+    TargetNotFoundError,
+)
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.client_errors import changing, reading
 
@@ -20,6 +25,10 @@ DELETED = "DELETED"
 ACTIVE = "ACTIVE"
 # Amazon DynamoDB API Reference, CreateBackup: BackupName.
 _VALID_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
+_MAX_NAME = 255
+_STAMP = "%Y%m%dT%H%M%SZ"
+_ENDING = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
+_ENDING_LENGTH = 29
 
 
 class BackupSource(Frozen):
@@ -63,6 +72,36 @@ class BackupDescription(Frozen):
 def is_backup_name(name: str) -> bool:
     """Whether DynamoDB accepts a name for a backup."""
     return _VALID_NAME.fullmatch(name) is not None
+
+
+def backup_name(prefix: str, table_name: str, run_id: str, started_at: datetime) -> str:
+    """Name of the backup of a run: always the same for the same run, and no other run's.
+
+    Raises
+    ------
+    PrerequisiteNotMetError
+        The prefix has characters that DynamoDB does not take.
+    """
+    digest = hashlib.sha256(run_id.encode()).hexdigest()[:12]
+    name = f"{_beginning(prefix, table_name)}{started_at.astimezone(UTC):{_STAMP}}-{digest}"
+    if not is_backup_name(name):
+        raise PrerequisiteNotMetError(
+            f"{name!r} cannot be the name of a backup: DynamoDB takes 3 to 255 letters, digits, "
+            "`_`, `.` and `-`; change the prefix in cdk.json"
+        )
+    return name
+
+
+def is_own_name(name: str, prefix: str, table_name: str) -> bool:
+    """Whether a backup of a table has a name that one of our runs gave it."""
+    beginning = _beginning(prefix, table_name)
+    return name.startswith(beginning) and bool(_ENDING.fullmatch(name.removeprefix(beginning)))
+
+
+def _beginning(prefix: str, table_name: str) -> str:
+    # Backups are listed by table, so a long table name may be cut.
+    room = _MAX_NAME - _ENDING_LENGTH - 1
+    return f"{prefix}-{table_name}"[:room] + "-"
 
 
 def create_backup(table_name: str, table_arn: str, backup_name: str) -> PlannedCall:

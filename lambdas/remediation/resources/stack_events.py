@@ -1,6 +1,7 @@
 """Which CloudFormation stacks are, or were just, being deployed."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -77,6 +78,36 @@ class StackEvents:
         return StackOperation(
             stack_name=stack_name, status="UPDATE_IN_PROGRESS", at=newest.astimezone(UTC)
         )
+
+    def request_ids(self, stack_name: str) -> tuple[str, ...]:
+        """Marks of the last operations, newest first, as far as the newest events tell.
+
+        A mark is the `ClientRequestToken` of the call: CloudFormation repeats it in each event.
+        """
+        marks = (e.get("ClientRequestToken") for e in self._newest(stack_name))
+        return tuple(dict.fromkeys(mark for mark in marks if mark))
+
+    def failures(self, stack_name: str, request_id: str) -> tuple[str, ...]:
+        """What failed in the operation with this mark and why, the first failure first.
+
+        Resources that were only stopped because another one failed are left out.
+        """
+        found = [
+            f"{e['LogicalResourceId']} ({e.get('ResourceType', '')}): {e['ResourceStatusReason']}"
+            for e in self._newest(stack_name)
+            if e.get("ClientRequestToken") == request_id
+            and e.get("ResourceStatus", "").endswith("_FAILED")
+            and not _of_the_stack(e)
+            and "cancelled" not in e.get("ResourceStatusReason", "cancelled").lower()
+        ]
+        return tuple(reversed(found))
+
+    def _newest(self, stack_name: str) -> Iterator[Mapping[str, Any]]:
+        """Events, newest first, of the first few pages."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_name)
+        with reading(f"events of stack {stack_name}"):
+            for page in itertools.islice(pages, _PAGES):
+                yield from page["StackEvents"]
 
 
 def _of_the_stack(event: Mapping[str, Any]) -> bool:

@@ -5,10 +5,8 @@ this very table. Only such backups expire; the newest of them stay, however old,
 the new one: undoing a run never leaves the table without a backup that it had before.
 """
 
-import hashlib
-import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from lambdas.remediation.contracts import (
     Check,
@@ -30,17 +28,13 @@ from lambdas.remediation.resources.dynamodb_backup import (
     BackupSource,
     create_backup,
     delete_backup,
-    is_backup_name,
+    is_own_name,
 )
 from lambdas.runbooks.back_up_dynamodb_table.runbook import BackUpDynamoDbTableLimits
 
 # Amazon DynamoDB API Reference, CreateBackup, TableInUseException: being created or deleted. A
 # table that is being updated can be backed up.
 _READY = (ACTIVE, "UPDATING")
-_MAX_NAME = 255
-_STAMP = "%Y%m%dT%H%M%SZ"
-_ENDING = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
-_ENDING_LENGTH = 29
 
 
 class Situation(Frozen):
@@ -63,42 +57,16 @@ class Situation(Frozen):
     now: datetime
 
 
-def backup_name(prefix: str, table_name: str, run_id: str, started_at: datetime) -> str:
-    """Name of the backup of a run: always the same for the same run, and no other run's.
-
-    Raises
-    ------
-    PrerequisiteNotMetError
-        The prefix has characters that DynamoDB does not take.
-    """
-    digest = hashlib.sha256(run_id.encode()).hexdigest()[:12]
-    name = f"{_beginning(prefix, table_name)}{started_at.astimezone(UTC):{_STAMP}}-{digest}"
-    if not is_backup_name(name):
-        raise PrerequisiteNotMetError(
-            f"{name!r} cannot be the name of a backup: DynamoDB takes 3 to 255 letters, digits, "
-            "`_`, `.` and `-`; change the prefix in cdk.json"
-        )
-    return name
-
-
-def _beginning(prefix: str, table_name: str) -> str:
-    # Backups are listed by table, so a long table name may be cut.
-    room = _MAX_NAME - _ENDING_LENGTH - 1
-    return f"{prefix}-{table_name}"[:room] + "-"
-
-
 def own(
     backups: Iterable[Backup], *, prefix: str, table_name: str, table_id: str
 ) -> tuple[Backup, ...]:
     """Finished backups that this runbook made of this very table, oldest first."""
-    beginning = _beginning(prefix, table_name)
     found = [
         backup
         for backup in backups
         if backup.status == AVAILABLE
         and backup.table_id == table_id
-        and backup.backup_name.startswith(beginning)
-        and _ENDING.fullmatch(backup.backup_name.removeprefix(beginning))
+        and is_own_name(backup.backup_name, prefix, table_name)
     ]
     return tuple(sorted(found, key=lambda b: (b.created_at, b.backup_arn)))
 

@@ -25,7 +25,7 @@ from lambdas.remediation.errors import (
     ThrottledError,
 )
 from lambdas.remediation.observability import logger
-from lambdas.remediation.resources.dynamodb_backup import DynamoDbBackups
+from lambdas.remediation.resources.dynamodb_backup import DynamoDbBackups, backup_name
 from lambdas.remediation.settings import settings
 from lambdas.remediation.step import Attempt, Clock, Role, step
 from lambdas.runbooks.back_up_dynamodb_table import policy
@@ -51,7 +51,7 @@ def prepare(*, run: Run, clock: Clock, backups: DynamoDbBackups) -> Prepared:
             source=source,
             backups=existing,
             prefix=prefix,
-            backup_name=policy.backup_name(prefix, table_name, run.id, run.execution.started_at),
+            backup_name=backup_name(prefix, table_name, run.id, run.execution.started_at),
             limits=BackUpDynamoDbTableLimits(**run.limits),
             prune=run.parameters.get("prune", True),
             now=clock.now(),

@@ -13,11 +13,11 @@ from lambdas.remediation.resources.dynamodb_backup import (
     Backup,
     BackupDescription,
     BackupSource,
+    backup_name,
     is_backup_name,
 )
 from lambdas.runbooks.back_up_dynamodb_table.policy import (
     Situation,
-    backup_name,
     decide,
     expired,
     judge,

@@ -1,0 +1,1 @@
+"""Runbook: deploy infrastructure changes."""

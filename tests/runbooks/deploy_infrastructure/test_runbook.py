@@ -1,0 +1,76 @@
+"""deploy_infrastructure as a whole: its declaration and the way through its machine."""
+
+from typing import Any
+
+import pytest
+
+from lambdas.remediation.contracts import Mode
+from lambdas.remediation.errors import InvalidRequestError
+from lambdas.remediation.platform import CloudFormationStack, Platform
+from lambdas.remediation.request import read_request
+from lambdas.runbooks.deploy_infrastructure.runbook import RUNBOOK
+from stacks.catalog import discover
+from stacks.runbook import composed
+
+PLATFORM = Platform(name="test", stacks=(CloudFormationStack(stack_name="app"),))
+
+
+def read(**given: Any):
+    return read_request(
+        RUNBOOK, PLATFORM, "remediation", {"target": {"stack_name": "app"}, **given}
+    )
+
+
+def test_asks_before_it_deploys():
+    assert read().mode is Mode.PROPOSE
+
+
+def test_takes_lists_of_what_was_reviewed():
+    given = {"change_set_name": "r", "accept_data_loss": ["Orders"], "accept_undoing": ["x:1"]}
+
+    assert read(parameters=given).parameters == given
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"change_set_name": 7}, {"accept_data_loss": "Orders"}, {"force": True}], ids=str
+)
+def test_takes_nothing_else(parameters):
+    with pytest.raises(InvalidRequestError):
+        read(parameters=parameters)
+
+
+def test_half_an_hour_of_watching_fits_into_the_looks():
+    limits = RUNBOOK.limits
+    waits = [min(n, 3) * limits.verify_interval_seconds for n in range(1, limits.verify_attempts)]
+
+    assert sum(waits) >= limits.verify_window_seconds == 1_800
+
+
+@pytest.fixture(scope="module")
+def states() -> dict[str, Any]:
+    (entry,) = [e for e in discover() if e.runbook.name == RUNBOOK.name]
+    machine: dict[str, Any] = composed(entry, PLATFORM)["States"]
+    return machine
+
+
+def test_nothing_is_executed_before_the_backups_are_good(states):
+    ways = [
+        name
+        for name, state in states.items()
+        for holder in [state, *state.get("Choices", []), *state.get("Catch", [])]
+        if "ExecuteChangeSet" in (holder.get("Next"), holder.get("Default"))
+    ]
+
+    assert states["ChooseMode"]["Default"] == "RecordRelease"
+    assert states["RecordRelease"]["Next"] == "CheckBackups"
+    assert ways == ["AreBackupsGood"]
+
+
+def test_the_stack_has_all_its_looks_whatever_the_backups_took(states):
+    assert states["ExecuteChangeSet"]["Assign"]["poll_attempt"] == 0
+
+
+def test_whatever_fails_once_it_may_be_executed_is_rolled_back(states):
+    for name in ("ExecuteChangeSet", "CheckStack"):
+        (catch,) = states[name]["Catch"]
+        assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "RollBack")
