@@ -302,6 +302,9 @@ def _any_stack(_platform: Platform) -> Statement:
     return _on(
         ["*"],
         reason="asks which stack deploys a role, by the role's name: the stack is the answer",
+    )
+
+
 def _stack_roles(platform: Platform) -> Statement:
     account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
     return _on(
@@ -446,9 +449,9 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "iam:GetPolicy": _managed_policies,
     "iam:GetPolicyVersion": _managed_policies,
     "iam:ListServiceSpecificCredentials": _issuing_users,
+    "iam:PassRole@cloudformation": _stack_roles,
     "kms:Decrypt@exports": _export_keys,
     "kms:GenerateDataKey@exports": _export_keys,
-    "iam:PassRole@cloudformation": _stack_roles,
     "lambda:InvokeFunction": _smoke_tested_functions,
     "lambda:InvokeFunction@versions": _versions_of_smoke_tested_functions,
     "logs:FilterLogEvents": _log_groups,
@@ -457,19 +460,19 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "s3:GetBucketPublicAccessBlock@exports": _export_buckets,
     "s3:GetEncryptionConfiguration@exports": _export_buckets,
     "s3:GetObject@exports": _export_objects,
+    "s3:GetObject@releases": _releases,
     "s3:GetObjectVersion@code": _code_packages,
     "s3:ListBucket@exports": _listed_exports,
     "s3:ListBucket@prefixes": _expiring_prefixes,
+    "s3:ListBucket@releases": _template_buckets,
     "s3:ListBucketVersions@prefixes": _expiring_prefixes,
     "s3:PutObject@exports": _export_objects,
+    "s3:PutObject@releases": _releases,
     "s3:PutObjectAcl@exports": _export_objects,
     "secretsmanager:GetSecretValue@variables": _variables_secrets,
     "ssm:GetParameter@pointers": _pointers,
     "ssm:PutParameter@pointers": _pointers,
     **{f"dynamodb:{action}@restored": _restored_tables for action in _ON_RESTORED},
-    "s3:GetObject@releases": _releases,
-    "s3:ListBucket@releases": _template_buckets,
-    "s3:PutObject@releases": _releases,
 }
 _BY_SERVICE: dict[str, Callable[[Platform], Statement]] = {
     "cloudformation": _stacks,
