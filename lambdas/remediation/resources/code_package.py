@@ -4,13 +4,13 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from lambdas.remediation.errors import PrerequisiteNotMetError
+from lambdas.remediation.errors import PrerequisiteNotMetError, TargetNotFoundError
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.client_errors import reading
 
 # HEAD has no body, so S3 answers with the bare status: no such key or version, a version id of
 # the wrong form, a delete marker. 403: without s3:ListBucket S3 does not say whether it exists.
-_NOT_THERE = {"400", "403", "404", "405", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "NotFound"}
+_NOT_THERE = {"400", "403", "405", "NoSuchVersion", "NotFound"}
 
 
 class Package(Frozen):
@@ -54,8 +54,9 @@ class CodePackages:
                 found = self._client.head_object(
                     Bucket=bucket, Key=key, VersionId=version_id, ChecksumMode="ENABLED"
                 )
-        except ClientError as error:
-            if str(error.response.get("Error", {}).get("Code", "")) not in _NOT_THERE:
+        except (ClientError, TargetNotFoundError) as error:
+            answer = getattr(error, "response", {}).get("Error", {})
+            if isinstance(error, ClientError) and str(answer.get("Code", "")) not in _NOT_THERE:
                 raise
             raise PrerequisiteNotMetError(
                 f"{name}: there is no such version, or it may not be read; upload the package and "

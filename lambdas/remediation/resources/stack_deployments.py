@@ -533,7 +533,7 @@ class StackDeployments:
                 with reading(f"s3://{bucket}/{key}/{part}"):
                     answer = self._s3.get_object(Bucket=bucket, Key=f"{key}/{part}")
                     parts[part] = answer["Body"].read().decode()
-            except self._s3.exceptions.NoSuchKey:
+            except TargetNotFoundError:
                 return None
         found = StackRelease(template=parts["template"], parameters=json.loads(parts["parameters"]))
         return found if found.digest == key.rpartition("/")[2] else None
