@@ -1,4 +1,7 @@
-"""The alarms that start runbooks: one factory per kind of trigger."""
+"""The alarms that start runbooks: one factory per kind of trigger.
+
+They are in nested stacks: a platform of a hundred tables has more of them than a stack takes.
+"""
 
 from collections.abc import Callable
 
@@ -20,6 +23,8 @@ from lambdas.remediation.platform import Platform
 from lambdas.remediation.runbook import Runbook
 from stacks.catalog import CatalogEntry
 
+# A template may have 500 resources, and each alarm of a nested stack is one.
+ALARMS_PER_STACK = 200
 # PutCompositeAlarm: children of one alarm, and characters of its rule.
 MAX_CHILDREN = 100
 MAX_RULE_CHARACTERS = 10_240
@@ -31,7 +36,7 @@ class Detection(Construct):
     Attributes
     ----------
     alarms
-        Alarm by name.
+        Alarm by name, as others refer to it.
     outage
         The composite alarm of a complete outage; None without an API, or with nothing behind it.
     """
@@ -47,7 +52,8 @@ class Detection(Construct):
         operators: sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.alarms: dict[str, cloudwatch.Alarm] = {}
+        self.alarms: dict[str, cloudwatch.IAlarm] = {}
+        self._nested: list[cdk.NestedStack] = []
         action = SnsAction(operators)
         for entry in entries:
             limits = entry.runbook.limits_for(platform).as_dict()
@@ -55,13 +61,37 @@ class Detection(Construct):
                 if isinstance(trigger, OutageAlarm):
                     continue  # made of the others
                 for spec in trigger.alarms(platform, prefix):
-                    alarm = FACTORIES[type(trigger)](self, spec, entry.runbook, limits)
+                    alarm = FACTORIES[type(trigger)](self._room(), spec, entry.runbook, limits)
                     # Broken code of ours must not mute an incident: the alarm reports itself too.
                     alarm.add_alarm_action(action)
-                    self.alarms[spec.name] = alarm
+                    self.alarms[spec.name] = self._known(spec.name)
         self.outage = self._outage(entries, platform, prefix)
         if self.outage:
             self.outage.add_alarm_action(action)
+
+    def _room(self) -> Construct:
+        """The nested stack that the next alarm goes to."""
+        number = len(self.alarms) // ALARMS_PER_STACK
+        if number == len(self._nested):
+            self._nested.append(
+                cdk.NestedStack(
+                    self,
+                    f"Alarms{number or ''}",
+                    description="Self-remediation: alarms that start runbooks",
+                    suppress_template_indentation=True,
+                )
+            )
+        return self._nested[number]
+
+    def _known(self, name: str) -> cloudwatch.IAlarm:
+        """The alarm by its name: a nested stack may tell no more than 200 values."""
+        arn = cdk.Stack.of(self).format_arn(
+            service="cloudwatch",
+            resource="alarm",
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return cloudwatch.Alarm.from_alarm_arn(self, f"Known{len(self.alarms)}", arn)
 
     def _outage(
         self, entries: tuple[CatalogEntry, ...], platform: Platform, prefix: str
@@ -91,8 +121,7 @@ class Detection(Construct):
             ),
             alarm_rule=cloudwatch.AlarmRule.from_string(outage_rule(fronts, behind)),
         )
-        for name in (*fronts, *behind):
-            outage.node.add_dependency(self.alarms[name])
+        outage.node.add_dependency(*self._nested)
         return outage
 
 

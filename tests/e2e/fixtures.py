@@ -16,9 +16,9 @@ from tests.e2e.services import Service
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    assembled = assembly(tmp_path_factory.mktemp("product"), tables=75, services=34)
+    assembled = assembly(tmp_path_factory.mktemp("product"), tables=40, services=34)
     with Engine() as engine:
-        yield Product(engine, assembled, tables=75)
+        yield Product(engine, assembled, tables=40, services=34)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("enforced")
     assembled = assembly(folder, tables=20, services=8, back_up_first=True)
     with Engine(enforce_iam=True) as engine:
-        yield Product(engine, assembled, tables=20)
+        yield Product(engine, assembled, tables=20, services=8)
 
 
 @pytest.fixture

@@ -124,8 +124,9 @@ class Proposed(NamedTuple):
 class Product:
     """The product deployed in an engine, and what a person would do with it."""
 
-    def __init__(self, engine: Engine, assembled: Path, *, tables: int) -> None:
+    def __init__(self, engine: Engine, assembled: Path, *, tables: int, services: int) -> None:
         self.tables = tables
+        self.services = services
         self.engine = engine
         self.client = engine.client
         self.outputs = deploy(engine.client, assembled, "RemediationStack")
@@ -146,8 +147,11 @@ class Product:
     # --- the platform ---
 
     def create_table(self, name: str | None = None) -> str:
-        """A table that no other test uses, so that locks and cool-downs do not meet."""
-        name = name or f"Orders-{next(self._tables):02}"
+        """A table that no other test uses, so that locks and cool-downs do not meet.
+
+        There are a few, which take turns: every table of a platform is in every policy.
+        """
+        name = name or self._free_table()
         throughput = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
         self.client("dynamodb").create_table(
             TableName=name,
@@ -166,6 +170,22 @@ class Product:
                 }
             ],
         )
+        return name
+
+    def _free_table(self) -> str:
+        """The next of the tables that are behind no service, with nothing left of its last test."""
+        name = f"Orders-{next(self._tables) % (self.tables - self.services):02}"
+        dynamodb = self.client("dynamodb")
+        if name not in dynamodb.list_tables()["TableNames"]:
+            return name
+        dynamodb.delete_table(TableName=name)
+        for backup in dynamodb.list_backups(TableName=name)["BackupSummaries"]:
+            dynamodb.delete_backup(BackupArn=backup["BackupArn"])
+        pages = dynamodb.get_paginator("scan").paginate(TableName=self.run_table)
+        for item in [item for page in pages for item in page["Items"]]:
+            pk = item["pk"]["S"]
+            if f":table/{name}" in pk or f"ALARM#{PREFIX}-{name}-" in pk:
+                self.delete_item(pk)
         return name
 
     def create_service(self, *, known: bool = True, alarmed: bool = False) -> Service:

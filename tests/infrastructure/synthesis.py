@@ -1,6 +1,7 @@
 """The product synthesised in this process, and how its template is read by the tests."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,17 @@ class Synthesised:
         return self.template["Resources"]
 
     def of_type(self, kind: str) -> dict[str, Properties]:
-        """Properties by logical id."""
-        return {k: r["Properties"] for k, r in self.resources.items() if r["Type"] == kind}
+        """Properties by logical id, those in nested stacks too."""
+        resources = {
+            k: r for t in [self.template, *self.nested.values()] for k, r in t["Resources"].items()
+        }
+        return {k: r["Properties"] for k, r in resources.items() if r["Type"] == kind}
+
+    @property
+    def nested(self) -> dict[str, dict[str, Any]]:
+        """Template of each nested stack by file name."""
+        files = sorted(self.outdir.glob("*.nested.template.json"))
+        return {file.name: json.loads(file.read_text()) for file in files}
 
     def one(self, kind: str, start: str) -> Properties:
         """Properties of the one resource of a type whose logical id starts like this."""
@@ -128,6 +138,8 @@ def flat(value: Any) -> str:
         return f"<{argument}>"
     if function == "Fn::GetAtt":
         return f"<{'.'.join(argument)}>"
+    if function == "Fn::Sub":
+        return re.sub(r"\$\{([^}]+)\}", r"<\1>", argument)
     if function == "Fn::Join":
         return argument[0].join(flat(part) for part in argument[1])
     raise AssertionError(f"{function} is not expected here: {value}")

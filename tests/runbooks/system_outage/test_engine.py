@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     assembled = assembly(tmp_path_factory.mktemp("small"), tables=2, services=1)
     with Engine(enforce_iam=True) as engine:
-        yield Product(engine, assembled, tables=2)
+        yield Product(engine, assembled, tables=2, services=1)
 
 
 def leave_it_to_the_outage(product: Product, service: Service) -> None:
