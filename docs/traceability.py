@@ -139,7 +139,7 @@ def test_names(path: Path) -> frozenset[str]:
     )
 
 
-def page(entries: Sequence[CatalogEntry], text: str) -> str:
+def page(entries: Sequence[CatalogEntry]) -> str:
     """The whole table as Markdown."""
     lines = [
         "# From the operations runbook to the machines",

@@ -13,6 +13,7 @@ from docs.generate import (
     GENERATORS,
     README,
     RUNBOOKS,
+    SINGLE,
     MissingMarkerError,
     composed_machines,
     generate,
@@ -51,6 +52,11 @@ def test_the_table_in_the_readme_is_up_to_date():
     committed = (ROOT / README).read_text()
 
     assert readme(committed) == committed, "run `make docs` and commit what it changes"
+
+
+@pytest.mark.parametrize("page", SINGLE, ids=str)
+def test_the_committed_pages_are_up_to_date(page):
+    assert (ROOT / page).read_text() == SINGLE[page](), "run `make docs` and commit what it changes"
 
 
 def test_the_table_in_the_readme_has_a_line_for_every_runbook():

@@ -1,0 +1,81 @@
+"""The example of every runbook's page, typed as it stands there, on the platform it is for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from local.assembly import deploy
+from local.engine.process import Engine
+from local.sample_platform import names
+from local.sample_platform.releases import publish_good_release
+from local.sample_platform.stack import EnergyInsightsStack
+from stacks.catalog import ROOT, discover
+from stacks.config import PlatformConfig
+from stacks.remediation_stack import RemediationStack
+from tests.e2e.product import PREFIX, Product
+
+pytestmark = pytest.mark.engine
+
+ENTRIES = discover()
+CONFIG = PlatformConfig.read(ROOT / "platform.json", [entry.runbook for entry in ENTRIES])
+# What the platform has to be told first, or has too little of: the answer says so.
+REFUSED = {
+    "api_gateway_errors": "so there is nothing to heal",
+    "dynamodb_throttling": "so there is nothing to raise",
+    "lambda_errors": "so there is nothing to heal",
+    "system_outage": "no alarm of the platform is red",
+}
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The committed platform file, and the sample platform that it protects."""
+    folder = tmp_path_factory.mktemp("committed")
+    app = cdk.App(outdir=str(folder / "platform"))
+    EnergyInsightsStack(app, names.STACK)
+    app.synth()
+    app = cdk.App(outdir=str(folder / "product"))
+    RemediationStack(app, "RemediationStack", config=CONFIG, entries=ENTRIES, prefix=PREFIX)
+    app.synth()
+    with Engine() as engine:
+        deploy(engine.client, folder / "platform", names.STACK)
+        publish_good_release(engine.client("lambda"), label="2")
+        yield Product(engine, folder / "product", tables=0, services=0)
+
+
+@pytest.fixture(scope="module")
+def answers(committed: Product) -> dict[str, dict[str, Any]]:
+    """Every example started at once, and what came back."""
+    started = {
+        entry.runbook.name: committed.start(
+            entry.runbook.example_input(CONFIG.platform),
+            machine=committed.machine(entry.runbook.kebab),
+        )
+        for entry in ENTRIES
+    }
+    return {name: committed.ended(execution, 120) for name, execution in started.items()}
+
+
+@pytest.mark.parametrize("name", [entry.runbook.name for entry in ENTRIES])
+def test_example_is_understood_and_changes_nothing(
+    answers: dict[str, dict[str, Any]], name: str
+) -> None:
+    answer = answers[name]
+    assert answer["outcome"] == "proposed", answer
+    assert answer["changes"] == []
+    if name in REFUSED:
+        assert REFUSED[name] in str(answer["reason"]), answer["reason"]
+    else:
+        assert answer["plan"]["calls"], answer["reason"]
+
+
+def test_example_of_the_page_is_the_one_that_is_run() -> None:
+    for entry in ENTRIES:
+        page = (ROOT / "docs/runbooks" / f"{entry.runbook.name}.md").read_text()
+        given = json.loads(entry.runbook.example_input(CONFIG.platform))
+        assert json.dumps(given) in page
