@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lambdas.remediation.step import Role
 from stacks.catalog import ROOT, CatalogEntry
 
 TITLES = ("runbook", "unit", "engine", "of those with IAM enforced", "undo on the engine")
@@ -11,19 +12,28 @@ TITLES = ("runbook", "unit", "engine", "of those with IAM enforced", "undo on th
 
 def table(entries: Sequence[CatalogEntry]) -> str:
     """The table as Markdown."""
-    rows = [TITLES, tuple("---" for _ in TITLES), *(_row(e.runbook.name) for e in entries)]
+    rows = [TITLES, tuple("---" for _ in TITLES), *(_row(e) for e in entries)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _row(name: str) -> tuple[str, ...]:
+def _row(entry: CatalogEntry) -> tuple[str, ...]:
+    name = entry.runbook.name
     folder = ROOT / "tests/runbooks" / name
-    engine = [folder / "test_engine.py", ROOT / "tests/e2e" / f"test_{name}.py"]
+    engine = [folder / "test_engine.py", *(ROOT / "tests/e2e").glob(f"test_{name}*.py")]
     unit = [t for f in sorted(folder.glob("test_*.py")) if f not in engine for t in _tests(f)]
     runs = [test for file in engine if file.exists() for test in _tests(file)]
     enforced = [t for t in runs if ENFORCED & {a.arg for a in t.args.args}]
     undone = any("undo" in ast.unparse(test) for test in runs)
     counts = (f"`{name}`", *(str(len(found)) for found in (unit, runs, enforced)))
-    return (*counts, "yes" if undone else "-")
+    return (*counts, _undo(entry, undone))
+
+
+def _undo(entry: CatalogEntry, undone: bool) -> str:
+    if not entry.runbook.reversible:
+        return "cannot be undone"
+    if not any(s.role is Role.CHANGE and n != "roll_back" for n, s in entry.steps.items()):
+        return "its children's"
+    return "yes" if undone else "no"
 
 
 # Fixtures whose engine checks every call against its caller's policies.

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import socket
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -107,6 +108,28 @@ def _resolving(name: str) -> Callable[..., Any]:
         return real(host, *arguments, **named)
 
     return guarded
+
+
+# --- which worker runs what ---
+
+# The deployed products cost most: each is deployed on two workers, whatever file asks for it.
+_PRODUCTS = {"enforced": "enforced", "product": "product", "committed": "enforced"}
+_WORKERS_PER_PRODUCT = 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run on one worker, those of a product where it is deployed; these first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: "engine" not in item.keywords)
+
+
+def _group(item: pytest.Item) -> str:
+    file = item.nodeid.partition("::")[0]
+    for fixture, product in _PRODUCTS.items():
+        if fixture in getattr(item, "fixturenames", ()):
+            return f"{product}-{zlib.crc32(file.encode()) % _WORKERS_PER_PRODUCT}"
+    return file
 
 
 def pytest_configure() -> None:

@@ -5,7 +5,11 @@ One engine a worker, started on first use.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +18,24 @@ from tests.e2e.product import Product, assembly
 from tests.e2e.services import Service
 
 
+def _assembled(factory: pytest.TempPathFactory, name: str, **size: Any) -> Path:
+    """A cloud assembly, which the first worker that needs it synthesises for all of them."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return assembly(factory.mktemp(name), **size)
+    folder = factory.getbasetemp().parent / f"{name}-{run}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            assembly(folder, **size)
+            (folder / "done").touch()
+    return folder / "cdk.out"
+
+
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    assembled = assembly(tmp_path_factory.mktemp("product"), tables=40, services=34)
+    assembled = _assembled(tmp_path_factory, "product", tables=40, services=34)
     with Engine() as engine:
         yield Product(engine, assembled, tables=40, services=34)
 
@@ -27,8 +46,7 @@ def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
     Its tables are backed up before they are changed, so that starting a child is checked too.
     """
-    folder = tmp_path_factory.mktemp("enforced")
-    assembled = assembly(folder, tables=20, services=8, back_up_first=True)
+    assembled = _assembled(tmp_path_factory, "enforced", tables=20, services=8, back_up_first=True)
     with Engine(enforce_iam=True) as engine:
         yield Product(engine, assembled, tables=20, services=8)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.product import Product, eventually
 from tests.e2e.services import BAD, FEW, Service
-from tests.e2e.test_iam import role_of, without
+from tests.e2e.test_dynamodb_throttling_iam import role_of, without
 
 pytestmark = pytest.mark.engine
 

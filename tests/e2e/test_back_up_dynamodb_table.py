@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.product import Product
-from tests.e2e.test_iam import role_of, without
+from tests.e2e.test_dynamodb_throttling_iam import role_of, without
 
 pytestmark = pytest.mark.engine
 

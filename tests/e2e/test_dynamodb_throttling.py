@@ -161,9 +161,9 @@ def test_approval_is_refused_when_the_world_moved(product: Product, table: str) 
         ({}, "target: missing"),
         ({"Comment": "Insert your JSON here"}, "Comment: unknown field"),
         ({"target": {"table_name": "Nope"}}, "target.table_name: 'Nope' is not in platform.json"),
-        ({"target": {"table_name": "Orders-59"}, "mode": "go"}, "mode: 'go' is not one of"),
+        ({"target": {"table_name": "Orders-00"}, "mode": "go"}, "mode: 'go' is not one of"),
         (
-            {"target": {"table_name": "Orders-59"}, "parameters": {"max_capacity_units": 4000}},
+            {"target": {"table_name": "Orders-00"}, "parameters": {"max_capacity_units": 4000}},
             "parameters.max_capacity_units: 4000 is outside 1 to 400",
         ),
         ({"undo": "dynamodb-throttling:nothing"}, "undo: there is no run"),

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.product import Product, eventually, run_id_of
 from tests.e2e.services import BAD, FEW, GOOD, Service
-from tests.e2e.test_iam import role_of, without
+from tests.e2e.test_dynamodb_throttling_iam import role_of, without
 
 pytestmark = pytest.mark.engine
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.product import Product
-from tests.e2e.test_iam import role_of, without
+from tests.e2e.test_dynamodb_throttling_iam import role_of, without
 from tests.e2e.user_pools import GROUP, People, pool_ids
 
 pytestmark = pytest.mark.engine

@@ -6,7 +6,7 @@ The engine accepts a global sign-out and lets tokens work on: only the call is v
 import pytest
 
 from tests.e2e.product import Product
-from tests.e2e.test_iam import role_of, without
+from tests.e2e.test_dynamodb_throttling_iam import role_of, without
 from tests.e2e.user_pools import People, pool_ids
 
 pytestmark = pytest.mark.engine

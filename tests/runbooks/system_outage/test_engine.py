@@ -16,7 +16,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    assembled = assembly(tmp_path_factory.mktemp("small"), tables=2, services=1)
+    assembled = assembly(tmp_path_factory.mktemp("small"), tables=2, services=1, alone=True)
     with Engine(enforce_iam=True) as engine:
         yield Product(engine, assembled, tables=2, services=1)
 
