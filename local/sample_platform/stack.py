@@ -103,10 +103,25 @@ class EnergyInsightsStack(cdk.Stack):
                 block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
                 removal_policy=cdk.RemovalPolicy.DESTROY,
             )
-        for title, name in (("ApiKey", names.API_KEY), ("ChatVariables", names.CHAT_VARIABLES)):
-            secretsmanager.Secret(
-                self, title, secret_name=name, removal_policy=cdk.RemovalPolicy.DESTROY
-            )
+        secretsmanager.Secret(
+            self,
+            "ApiKey",
+            secret_name=names.API_KEY,
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template="{}", generate_string_key="api_key"
+            ),
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        secretsmanager.Secret(
+            self,
+            "ChatVariables",
+            secret_name=names.CHAT_VARIABLES,
+            # Not a secret: it is here so that there is a value to release.
+            secret_object_value={
+                "API_ENDPOINT": cdk.SecretValue.unsafe_plain_text("https://api.example.com")
+            },
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
         self._users()
 
     def _chat_role(self) -> iam.Role:

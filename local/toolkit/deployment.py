@@ -13,6 +13,7 @@ from typing import Any
 
 from local.engine.process import ACCOUNT_ID, REGION, Engine, EngineError
 from local.sample_platform import names
+from local.sample_platform.contents import fill, turn_rotation_on
 from local.sample_platform.releases import publish_good_release
 from local.toolkit.cdk_cli import CdkCli, CdkError
 from local.toolkit.console import Console
@@ -30,6 +31,10 @@ PRODUCT_STACK = "RemediationStack"
 PLATFORM_APP = REPOSITORY / "local" / "sample_platform"
 PLATFORM_ASSEMBLY = WORKSPACE / "cdk.out.platform"
 PRODUCT_ASSEMBLY = WORKSPACE / "cdk.out.product"
+
+
+#: The product's one function with a name that people type (docs/runbooks/rotate_api_key.md).
+ROTATION_FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:remediation-rotation"
 
 
 class DeploymentError(RuntimeError):
@@ -136,6 +141,7 @@ def _deploy_side_by_side(
     _shown(console, "cdk synth, product", product)
     with console.step(f"cdk deploy {PRODUCT_STACK}"):
         cdk.deploy(PRODUCT_ASSEMBLY)
+    turn_rotation_on(engine.client, ROTATION_FUNCTION_ARN)
 
 
 def _shown(console: Console, label: str, task: Future[float]) -> None:
@@ -174,6 +180,7 @@ def _deploy_platform(engine: Engine, cdk: CdkCli) -> None:
                 f"{key} is {outputs[key]}, the product was built for {wanted}: the engine no "
                 f"longer honours the tag {names.API_ID_TAG}"
             )
+    fill(engine.client)
     # A rollback needs a version to go back to.
     publish_good_release(engine.client("lambda"), label="2")
 

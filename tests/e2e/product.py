@@ -72,6 +72,10 @@ def platform(
     runbooks: dict[str, Any] = {
         name: {"mode": "act", "limits": LIMITS | of_runbook(name, "LIMITS")} for name in names
     }
+    if alone:
+        for name, few in (("lambda_errors", "invocations"), ("api_gateway_errors", "requests")):
+            # One a second is enough: a busy machine sends no more.
+            runbooks[name]["limits"] = {**runbooks[name]["limits"], f"minimum_{few}": 1}
     runbooks[RUNBOOK]["options"] = {"back_up_first": back_up_first}
     sections: dict[str, list[Any]] = {"tables": listed, **listed_services(services, tables=tables)}
     # An outage is when everything fails: its platform has nothing that is not there.
