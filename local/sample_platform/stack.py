@@ -66,6 +66,8 @@ class EnergyInsightsStack(cdk.Stack):
                 "MESSAGE_TABLE": messages.table_name,
                 "MESSAGE_INDEX": names.MESSAGE_INDEX,
                 "SESSION_TABLE": sessions.table_name,
+                # Nothing reads it any more: the example of update_lambda_environment takes it out.
+                "OLD_FLAG": "on",
             },
         )
         messages.grant_read_write_data(chat)
