@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from docs.coverage import model_only, tests_of
 from docs.picture import changes, flowchart
 from lambdas.remediation import errors
 from lambdas.remediation.contracts import Mode
@@ -69,6 +70,7 @@ class RunbookPage:
             self._undo(),
             self._by_hand(),
             self._deviations(),
+            self._tested(),
         ]
         return "\n\n".join(s.strip("\n") for s in sections if s) + "\n"
 
@@ -89,9 +91,23 @@ class RunbookPage:
                 f"severity {book.severity.value}.",
                 f"- Automates: {book.source}.",
                 f"- Mode on this platform: `{mode.value}`: {MODES[mode]}.",
-                "- Run on the local engine and in tests only, never on AWS.",
+                "- Never run on AWS: see [what was tested](#what-was-tested).",
             ]
         )
+
+    def _tested(self) -> str:
+        tests, missing = tests_of(self.runbook.name), model_only(self.runbook.name)
+        lines = [
+            "## What was tested",
+            "",
+            f"- {tests.unit} unit tests; {tests.engine} tests of the deployed product on the local "
+            f"engine, {tests.enforced} of them with every call checked against the deployed roles.",
+            "- Nothing on AWS itself.",
+        ]
+        if missing:
+            lines += ["- Against AWS's model of its APIs or fakes only, not on the engine:"]
+            lines += [f"  - {one}" for one in missing]
+        return "\n".join(lines)
 
     def _starts(self) -> str:
         alarms = self.runbook.alarms(self.platform, self.prefix)
@@ -100,10 +116,14 @@ class RunbookPage:
             lines.append(f"- **Alarm.** {_summary(type(trigger))}")
         if alarms:
             limits = self.runbook.limits_for(self.platform)
+            when = (
+                "It follows the alarms that it is made of."
+                if all(a.composite for a in alarms)
+                else f"It goes red after {limits.alarm_datapoints} bad of "
+                f"{limits.alarm_evaluation_periods} periods of {limits.metric_period_seconds} s."
+            )
             lines += [
-                f"  It goes red after {limits.alarm_datapoints} bad of "
-                f"{limits.alarm_evaluation_periods} periods of {limits.metric_period_seconds} s. "
-                "On this platform:",
+                f"  {when} On this platform:",
                 *(f"  - `{a.name}`" for a in alarms),
                 "- **Sweep.** Every few minutes, once more for an alarm that is still red and that "
                 "no run owns. After that it tells a person.",

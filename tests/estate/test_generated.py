@@ -125,6 +125,7 @@ def test_a_page_answers_everything_in_the_same_order(pages, name):
         "Undo",
         "Start it by hand",
         "Deviations from the operations runbook",
+        "What was tested",
     ]
 
 

@@ -1,3 +1,5 @@
 """What the engine tests of this runbook set in the platform file."""
 
 LIMITS = {"hold_checks": 0, "poll_attempts": 10}
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = ("A backup that is being restored while it is to be deleted.",)

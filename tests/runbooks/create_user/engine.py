@@ -4,3 +4,5 @@ from tests.e2e.user_pools import listed
 
 LIMITS = {"hold_checks": 0, "cool_down_seconds": 0, "max_changes_per_hour": 10}
 PLATFORM = {"user_pools": listed("Create", 8)}
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = ("An invitation that cannot be delivered, and users that a Lambda trigger refuses.",)

@@ -21,3 +21,10 @@ LIMITS = {
     "verify_attempts": 5,
     "max_changes_per_hour": 20,
 }
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = (
+    "Stacks in `UPDATE_FAILED` and `UPDATE_ROLLBACK_FAILED`.",
+    "Rollback triggers, which the engine does not keep, and the role of a stack, which it "
+    "does not show.",
+    "The refusal over a standing run, apart from its rights.",
+)

@@ -11,3 +11,8 @@ LIMITS = {
     "verify_attempts": 3,
     "poll_attempts": 5,
 }
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = (
+    "Concurrency that takes time to allocate, fails or spills over: the engine allocates at once.",
+    "Cold starts in the log: the engine's reports have no `Init Duration`.",
+)

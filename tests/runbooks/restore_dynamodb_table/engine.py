@@ -8,3 +8,8 @@ PLATFORM = {
     ]
 }
 LIMITS = {"hold_checks": 0, "poll_attempts": 5, "verify_attempts": 3}
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = (
+    "Restores that take long or fail.",
+    "The recovery period of point-in-time recovery.",
+)

@@ -13,3 +13,9 @@ PLATFORM = {
     "functions": [{"function_name": name} for name in NAMES],
     "roles": [{"role_name": name, "must_allow": ["dynamodb:GetItem"]} for name in NAMES],
 }
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = (
+    "Reports of calls that were made, and reports that take time: the engine's are empty, and "
+    "at once.",
+    "Which stack deploys a role: the engine knows it by tags only.",
+)

@@ -19,3 +19,5 @@ PLATFORM = {
         *({"secret_id": s, "key_field": "api_key", "consumers": [READER]} for s in SECRETS),
     ],
 }
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = ("Keys that IAM issues: the engine has no service-specific credentials.",)

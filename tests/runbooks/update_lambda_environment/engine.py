@@ -9,3 +9,7 @@ PLATFORM = {
         for n in range(7)
     ]
 }
+# Not on the engine: against botocore's model, or against fakes of the service.
+MODEL_ONLY = (
+    "Variables that Lambda cannot decrypt, and a function that is changed between two calls.",
+)
