@@ -57,7 +57,7 @@ _UNSETTLED = {OutcomeName.REFUSED, OutcomeName.HANDED_OVER}
 NEXT_ACTION = {
     OutcomeName.HANDED_OVER: "look at the target and decide; automation has let go of it",
     OutcomeName.INEFFECTIVE: "the change stands on purpose; find the real cause",
-    OutcomeName.ROLLED_BACK: "everything is as before; find the real cause",
+    OutcomeName.ROLLED_BACK: "what was changed is taken back; find the real cause",
     OutcomeName.ROLLBACK_FAILED: "repair the target by hand, then release its quarantine "
     "(docs/operate.md, Quarantine)",
     OutcomeName.REFUSED: "nobody is handling this; act by hand or remove what refused it",

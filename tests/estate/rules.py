@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambdas.remediation.errors import (
+    ChangeFailedError,
     InvalidRequestError,
     MutedError,
     NotAdmittedError,
@@ -220,6 +221,21 @@ def a_change_that_is_not_admitted_is_not_rolled_back(subject: Subject) -> Iterat
                     yield f"{name}: {error.__name__} must go to Finish, nothing was changed"
 
 
+def a_way_to_roll_back_says_why(subject: Subject) -> Iterator[str]:
+    """A Choice keeps the reason of the look before it, or that look has raised it; see Default."""
+    steps = subject.entry.steps
+    raising = {
+        subject.own[name].get("Next")
+        for name, step in called_steps(subject.own)
+        if step in steps and ChangeFailedError in steps[step].raises
+    }
+    for name, state in subject.own.items():
+        if state["Type"] == "Choice" and state.get("Default") == "RollBack":
+            told = [c for c in state["Choices"] if c["Next"] == "RollBack" and "Assign" in c]
+            if not told and name not in raising:
+                yield f"{name}: goes to RollBack without a failure that says why"
+
+
 # --- numbers ---
 
 
@@ -285,6 +301,7 @@ RULES: tuple[Rule, ...] = (
     every_step_says_what_it_does_and_never_does,
     every_declared_error_is_caught_where_it_belongs,
     a_change_that_is_not_admitted_is_not_rolled_back,
+    a_way_to_roll_back_says_why,
     the_first_change_is_near,
     every_limit_has_bounds,
     the_comment_shows_an_input_that_works,

@@ -129,6 +129,11 @@ TO_ROLL_BACK = [{"ErrorEquals": ["States.ALL"], "Next": "RollBack"}]
 TO_FINISH = [{"ErrorEquals": ["States.ALL"], "Next": "Finish"}]
 BROKEN: list[tuple[Rule, Callable[[Subject], Subject], str]] = [
     (
+        rules.a_way_to_roll_back_says_why,
+        lambda s: with_states(s, IsTableSettled={"Choices": [], "Default": "RollBack"}),
+        "IsTableSettled: goes to RollBack without a failure that says why",
+    ),
+    (
         rules.every_state_has_a_comment,
         lambda s: with_states(s, CheckTable={"Comment": None}),
         "CheckTable: no Comment",

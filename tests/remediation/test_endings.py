@@ -557,7 +557,7 @@ def test_answer_of_a_run_that_was_rolled_back(execution, script):
         "undo": None,
         "joined": None,
         "duplicate_of": None,
-        "next_action": "everything is as before; find the real cause",
+        "next_action": "what was changed is taken back; find the real cause",
     }
     assert json.loads(result["cause"]) == result["answer"]
 

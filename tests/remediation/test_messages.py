@@ -267,7 +267,7 @@ def test_text_of_a_run_that_was_rolled_back():
         reason="Still 12 errors a minute.",
         changes=[back],
         verification={"verdict": "failed", "reason": "Still 12 errors a minute.", "checks": []},
-        next_action="everything is as before; find the real cause",
+        next_action="what was changed is taken back; find the real cause",
     )
     assert message.subject == (
         "[page] ChatMessage-prod: change taken back, still needs you (Stuck dial)"
@@ -283,7 +283,7 @@ def test_text_of_a_run_that_was_rolled_back():
         "\n"
         "Check: failed. Still 12 errors a minute.\n"
         "\n"
-        "Next: everything is as before; find the real cause\n"
+        "Next: what was changed is taken back; find the real cause\n"
         "\n"
         f"{LINKS}"
     )

@@ -15,6 +15,8 @@ class ApiGatewayErrorsLimits(Limits):
     minimum_requests: int = limit(
         20, 1, 100_000, "requests in a period, or invocations, below which a rate says nothing"
     )
+    # The procedure watches for half an hour: five minutes of calm, and five looks after that.
+    hold_checks: int = limit(5, 0, 48, "looks at a healed stage before the run ends")
     release_look_back_seconds: int = limit(
         3_600, 60, 86_400, "age up to which a release counts as recent, so as the likely cause"
     )

@@ -74,7 +74,7 @@ class TestMachine:
         assert ways_to_prune == ["IsBackupGood"]
 
     def test_only_a_good_backup_leads_to_pruning(self, states):
-        first, second, third = states["IsBackupGood"]["Choices"]
+        first, second, third, fourth = states["IsBackupGood"]["Choices"]
 
         assert first == {
             "Condition": "{% $settled.verdict = 'passed' and $plan.calls > 1 %}",
@@ -82,6 +82,7 @@ class TestMachine:
         }
         assert second == {"Condition": "{% $settled.verdict = 'passed' %}", "Next": "Verify"}
         assert third["Next"] == "WaitForBackup"
+        assert fourth["Next"] == "RollBack"
         assert states["IsBackupGood"]["Default"] == "RollBack"
 
     def test_nothing_that_fails_while_pruning_takes_the_new_backup_back(self, states):
