@@ -21,6 +21,7 @@ from local.engine import (
     embedded_metrics,
     error_logs,
     executions,
+    idle_environments,
     integration_roles,
     lambda_actions,
     lambda_aliases,
@@ -76,6 +77,7 @@ LINKS: tuple[ModuleType, ...] = (
     table_exports,
     contributor_insights,
     secret_rotation,
+    idle_environments,
 )
 
 
