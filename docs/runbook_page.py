@@ -26,6 +26,13 @@ MODES = {
 }
 
 
+# What an undo waits for, under a ceiling that lets nothing be changed without a yes.
+ASKS = {
+    Mode.PROPOSE: " On this platform it waits for [a yes](../operate.md#approve-or-reject) first.",
+    Mode.OBSERVE: " On this platform it only says what it would do.",
+}
+
+
 class RunbookPage:
     """Everything a person needs to know before, while and after a runbook runs.
 
@@ -289,7 +296,8 @@ class RunbookPage:
             [
                 "## Undo",
                 "",
-                "By the run id alone; each message about a change that stands has the command.",
+                "By the run id alone; each message about a change that stands has the command."
+                + ASKS.get(self.runbook.ceiling(self.platform), ""),
                 "",
                 "```bash",
                 command,
@@ -308,10 +316,7 @@ class RunbookPage:
 
     def _by_hand(self) -> str:
         example = self.runbook.example_input(self.platform)
-        parameters = [
-            (f"`{f.name}`", _meanings(self.runbook.parameters).get(f.name, ""))
-            for f in dataclasses.fields(self.runbook.parameters)
-        ]
+        parameters = self._parameters()
         lines = [
             "## Start it by hand",
             "",
@@ -327,12 +332,24 @@ class RunbookPage:
             _start(self.machine_name, example),
             "```",
             "",
-            f"Only `target` is required. Leave `mode` out to get the mode of this platform, "
+            f"{self._required()} Leave `mode` out to get the mode of this platform, "
             f"`{self.runbook.ceiling(self.platform).value}`.",
         ]
         if parameters:
             lines += ["", _table(("parameter", "meaning"), parameters)]
         return "\n".join(lines)
+
+    def _parameters(self) -> list[tuple[str, str]]:
+        meanings = _meanings(self.runbook.parameters)
+        fields = dataclasses.fields(self.runbook.parameters)
+        return [(f"`{f.name}`", meanings.get(f.name, "")) for f in fields]
+
+    def _required(self) -> str:
+        """What nobody can leave out: a parameter says so in a sentence of one word."""
+        needed = [n for n, meaning in self._parameters() if re.search(r"\bRequired\.", meaning)]
+        if not needed:
+            return "Only `target` is required."
+        return f"`target` and of the parameters {', '.join(needed)} are required."
 
     def _deviations(self) -> str:
         listed = [f"- {d}" for d in self.runbook.deviations] or ["None."]
@@ -391,8 +408,9 @@ def _codes(names: Iterable[str], *, line_break: bool = False) -> str:
 
 
 def _start(machine_name: str, given: str) -> str:
-    arn = f"arn:aws:states:<region>:<account>:stateMachine:{machine_name}"
-    return f"aws stepfunctions start-execution --state-machine-arn {arn} \\\n  --input '{given}'"
+    arn = f"arn:aws:states:$AWS_REGION:$ACCOUNT_ID:stateMachine:{machine_name}"
+    start = f'aws stepfunctions start-execution --state-machine-arn "{arn}"'
+    return f"{start} \\\n  --input '{given}'"
 
 
 def _kind(state: dict[str, Any]) -> str:

@@ -378,9 +378,14 @@ class Guard:
 
 
 def budgets(run: Run, hour: int) -> tuple[str, ...]:
-    """Items that count the changes of a clock hour: of this runbook on the target, and of all."""
+    """Items that count the changes of a clock hour: of this runbook on the target, and of all.
+
+    What people start, they count themselves: six new users must not keep an alarm from being
+    answered.
+    """
     own, everybody = f"BUDGET#{run.runbook}#{run.target_arn}#{hour}", f"BUDGET#platform#{hour}"
-    return (own,) if run.harmless else (own, everybody)
+    by_itself = run.trigger is not Trigger.PERSON and not run.harmless
+    return (own, everybody) if by_itself else (own,)
 
 
 def refund(table: RunTable, record: Record) -> None:

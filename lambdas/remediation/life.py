@@ -285,6 +285,8 @@ class Life:
         prepared = record.prepared
         if prepared is None:
             prepared = self._observed(run) if run.mode is Mode.OBSERVE else self._prepared(run)
+            if run.mode is Mode.PROPOSE:
+                prepared = self._warned(run, prepared)
             self._save(run, prepared)
         plan = prepared.plan
         return {
@@ -342,6 +344,12 @@ class Life:
             plan = Plan(decision=Decision.HAND_OVER, reason=str(error))
             prepared = Prepared(snapshot={}, plan=plan)
             refusals.append(str(error))
+        plan = dataclasses.replace(prepared.plan, would_refuse=refusals)
+        return dataclasses.replace(prepared, plan=plan)
+
+    def _warned(self, run: Run, prepared: Prepared) -> Prepared:
+        """With what would be refused after the yes: whoever approves has to know."""
+        refusals = self._guard().would_refuse(run)
         plan = dataclasses.replace(prepared.plan, would_refuse=refusals)
         return dataclasses.replace(prepared, plan=plan)
 

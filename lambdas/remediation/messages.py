@@ -213,6 +213,7 @@ def approval_message(
             "Will do:",
             *call_lines(plan.calls),
             "",
+            *(_paragraph("Would be refused now, also after a yes", "; ".join(plan.would_refuse))),
             f"Approve (or reject) within {minutes} min:",
             start_command(approve_machine_arn, answer),
             "",

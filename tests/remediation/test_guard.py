@@ -33,7 +33,7 @@ from lambdas.remediation.errors import (
     TargetQuarantinedError,
     ThrottledError,
 )
-from lambdas.remediation.guard import Guard, admit_change, check_windows, refusal_again
+from lambdas.remediation.guard import Guard, admit_change, budgets, check_windows, refusal_again
 from lambdas.remediation.records import RunTable, epoch
 
 NOW = datetime(2026, 3, 2, 12, 10, tzinfo=UTC)
@@ -56,7 +56,7 @@ def make(name: str = "1", **fields: Any) -> Run:
         "runbook": "dial",
         "kind": Kind.CHANGE,
         "mode": Mode.ACT,
-        "trigger": Trigger.PERSON,
+        "trigger": Trigger.SWEEP,
         "target": {"table_name": "orders"},
         "target_arn": ARN,
         "parameters": {},
@@ -243,6 +243,11 @@ def test_budget_of_the_target_refuses_until_the_next_hour(guard, run_table):
         "2 of 2 changes allowed in this hour are used; next ones from 2026-03-02T13:00:00.000Z, or "
         "raise runbooks.dial.limits.max_changes_per_hour in platform.json"
     )
+
+
+def test_what_people_start_takes_no_share_of_the_platforms_budget(run_table):
+    run = make("run-1", trigger=Trigger.PERSON)
+    assert budgets(run, 7) == (f"BUDGET#{run.runbook}#{run.target_arn}#7",)
 
 
 def test_budget_of_the_platform_refuses_until_the_next_hour(guard, run_table):

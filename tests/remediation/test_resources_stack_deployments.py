@@ -135,7 +135,7 @@ class Aws:
                 "ChangeSetType": "UPDATE",
                 "TemplateURL": f"{self.s3.meta.endpoint_url}/templates/{KEY}/template",
                 "Parameters": [
-                    {"ParameterKey": "Size", "ParameterValue": "2"},
+                    {"ParameterKey": "Size", "UsePreviousValue": True},
                     {"ParameterKey": "Hidden", "UsePreviousValue": True},
                 ],
                 "Capabilities": [

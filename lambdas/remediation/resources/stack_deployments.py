@@ -480,7 +480,9 @@ class StackDeployments:
                 f"{RECORDS}/{stack.stack_name}/{wanted}/template",
                 Parameters=[
                     {"ParameterKey": key, "UsePreviousValue": True}
-                    if value == HIDDEN
+                    # What is as it was need not be told, and may be told by another name: the
+                    # value of an SSM parameter instead of the parameter's.
+                    if value in (HIDDEN, stack.parameters.get(key))
                     else {"ParameterKey": key, "ParameterValue": value}
                     for key, value in kept.parameters.items()
                 ],

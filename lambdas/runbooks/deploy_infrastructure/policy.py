@@ -7,7 +7,7 @@ change that another run has made beside the template is undone unseen.
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
 
@@ -346,6 +346,25 @@ def judge_stack(
         told = "not finished in time" if final else "not finished"
         return Verification(verdict=verdict, reason=f"the stack is {status}: {told}")
     return Verification(verdict=Verdict.FAILED, reason=f"the stack is {status}")
+
+
+def judge_undo(smoke: Mapping[str, bool]) -> Verification:
+    """Whether the platform answers from the recorded template.
+
+    An undo that leaves functions failing is not taken back again: a person has to see it.
+    """
+    bad = sorted(name for name, answered in smoke.items() if not answered)
+    check = Check(
+        name="functions that fail their smoke event",
+        observed=float(len(bad)),
+        threshold=0,
+        samples=len(smoke),
+        passed=not bad,
+    )
+    if bad:
+        reason = f"deployed from the recorded template, but {', '.join(bad)} fail their smoke event"
+        return _answer(Verdict.INCONCLUSIVE, reason, [check])
+    return _answer(Verdict.PASSED, "the stack is deployed from the recorded template", [check])
 
 
 class Watch(Frozen):

@@ -254,8 +254,8 @@ def verify(
         return Verification(verdict=waiting, reason=str(error))
     if run.kind is Kind.UNDO:
         if present == call.after:
-            reason = "the stack is deployed from the recorded template"
-            return Verification(verdict=Verdict.PASSED, reason=reason)
+            smoke = _smoke(run.target["stack_name"], platform, stacks, aliases)
+            return policy.judge_undo(smoke)
         return Verification(verdict=waiting, reason="the recorded template is not deployed")
     if present != call.after:
         reason = f"someone else has deployed since: the stack has {present[RELEASE]}"

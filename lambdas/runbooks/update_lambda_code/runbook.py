@@ -13,12 +13,12 @@ class UpdateLambdaCodeParameters(Frozen):
     Parameters
     ----------
     key
-        Key of the package in the function's `code_bucket`. Needed.
+        Key of the package in the function's `code_bucket`. Required.
     version_id
-        Version of that object, so that nobody can exchange the package after the plan. Needed.
+        Version of that object, so that nobody can exchange the package after the plan. Required.
     sha256
         SHA-256 of the package in base64: `openssl dgst -sha256 -binary package.zip | base64`. It is
-        what Lambda shows as `CodeSha256`. Needed.
+        what Lambda shows as `CodeSha256`. Required.
     canary_percent
         Share of the traffic that the new version gets first, 0 to 50; 0 gives it all at once.
     """
