@@ -71,13 +71,17 @@ def test_every_finding_that_is_no_fault_still_occurs(findings):
 
 
 def test_cfn_lint_looks_into_the_machines(product, tmp_path):
-    template = product.inlined()
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::StepFunctions::StateMachine":
-            asl = json.loads(resource["Properties"]["DefinitionString"])
-            next(iter(asl["States"].values()))["Retires"] = []
-            resource["Properties"]["DefinitionString"] = json.dumps(asl)
-    (tmp_path / TEMPLATE).write_text(json.dumps(template))
+    machines = product.of_type("AWS::StepFunctions::StateMachine").values()
+    asl = json.loads(product.definition_text(next(iter(machines))))
+    next(iter(asl["States"].values()))["Retires"] = []
+    machine = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {
+            "RoleArn": "arn:aws:iam::123456789012:role/machine",
+            "DefinitionString": json.dumps(asl),
+        },
+    }
+    (tmp_path / TEMPLATE).write_text(json.dumps({"Resources": {"Machine": machine}}))
 
     assert any(rule == "E3601" and "Retires" in text for rule, text in lint(tmp_path / TEMPLATE))
 

@@ -402,9 +402,10 @@ def _verdict(served: Served, *, whole: bool, quiet: bool, final: bool) -> Verdic
         return Verdict.PASSED
     if not final:
         return Verdict.PENDING
-    if not whole:
-        return Verdict.INCONCLUSIVE
-    return Verdict.PASSED if quiet else Verdict.FAILED
+    if quiet and whole:
+        return Verdict.PASSED
+    # A few invocations say too little to take the change back.
+    return Verdict.FAILED if whole and busy else Verdict.INCONCLUSIVE
 
 
 def undo_obstacles(
