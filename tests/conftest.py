@@ -5,7 +5,7 @@ import json
 import os
 import random
 import socket
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -112,24 +112,30 @@ def _resolving(name: str) -> Callable[..., Any]:
 
 # --- which worker runs what ---
 
-# The deployed products cost most: each is deployed on two workers, whatever file asks for it.
-_PRODUCTS = {"enforced": "enforced", "product": "product", "committed": "enforced"}
-_WORKERS_PER_PRODUCT = 2
+# The deployed products cost most: each is deployed on a few workers, whatever file asks for it.
+_WORKERS_PER_PRODUCT = {"enforced": 2, "product": 3}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file run on one worker, those of a product where it is deployed; these first."""
+    groups = {file: file for file in map(_file, items)}
+    for product, workers in _WORKERS_PER_PRODUCT.items():
+        asking = Counter(_file(i) for i in items if product in getattr(i, "fixturenames", ()))
+        load = dict.fromkeys(range(workers), 0)
+        # The largest file goes where the least is; every worker comes to the same groups.
+        for file, count in sorted(asking.items(), key=lambda one: (-one[1], one[0])):
+            least = min(load, key=lambda worker: (load[worker], worker))
+            load[least] += count
+            groups[f"{product} {file}"] = f"{product}-{least}"
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        asked = [p for p in _WORKERS_PER_PRODUCT if p in getattr(item, "fixturenames", ())]
+        key = f"{asked[0]} {_file(item)}" if asked else _file(item)
+        item.add_marker(pytest.mark.xdist_group(groups[key]))
     items.sort(key=lambda item: "engine" not in item.keywords)
 
 
-def _group(item: pytest.Item) -> str:
-    file = item.nodeid.partition("::")[0]
-    for fixture, product in _PRODUCTS.items():
-        if fixture in getattr(item, "fixturenames", ()):
-            return f"{product}-{zlib.crc32(file.encode()) % _WORKERS_PER_PRODUCT}"
-    return file
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
 
 
 def pytest_configure() -> None:
