@@ -18,7 +18,7 @@ from local.sample_platform.releases import publish_good_release
 from local.toolkit.cdk_cli import CdkCli, CdkError
 from local.toolkit.console import Console
 from local.toolkit.loopback import NotLoopbackError, bound_environment, refuse_foreign_endpoints
-from local.toolkit.platform_file import PROFILE, write_platform_file
+from local.toolkit.platform_file import PROCEDURES, PROFILE, write_platform_file
 from local.toolkit.workspace import (
     PLATFORM_FILE,
     REPOSITORY,
@@ -101,7 +101,10 @@ def local_stack(console: Console, *, port: int = 0) -> Iterator[LocalStack]:
 def _show_profile(console: Console) -> None:
     console.heading("Profile `demo`: short windows laid over platform.json")
     console.paragraph(PROFILE.read_text())
-    console.line(f"  ({PROFILE.relative_to(REPOSITORY)}; nothing else differs from a real deploy)")
+    console.line(
+        f"  ({PROFILE.relative_to(REPOSITORY)}, and {PROCEDURES.relative_to(REPOSITORY)} for what "
+        "people start; nothing else differs from a real deploy)"
+    )
 
 
 def _deployed(console: Console, engine: Engine, cdk: CdkCli) -> LocalStack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from local.toolkit.workspace import PLATFORM_FILE, REPOSITORY
 
 BASE = REPOSITORY / "platform.json"
 PROFILE = REPOSITORY / "local" / "demo_profile.json"
+#: The same for the procedures that people start, and the role of the local bootstrap.
+PROCEDURES = REPOSITORY / "local" / "procedures_profile.json"
 
 
 def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,10 +45,12 @@ def write_platform_file(
     api_id: str,
     *,
     base: Path = BASE,
-    profile: Path = PROFILE,
+    profiles: Sequence[Path] = (PROFILE, PROCEDURES),
     destination: Path = PLATFORM_FILE,
 ) -> None:
     """Write the platform file that the local run deploys with."""
-    platform = merged(json.loads(base.read_text()), json.loads(profile.read_text()))
+    platform = json.loads(base.read_text())
+    for profile in profiles:
+        platform = merged(platform, json.loads(profile.read_text()))
     destination.parent.mkdir(parents=True, exist_ok=True)
     destination.write_text(json.dumps(with_api_id(platform, api_name, api_id), indent=2) + "\n")

@@ -3,7 +3,14 @@ import json
 import pytest
 
 from local.sample_platform import names
-from local.toolkit.platform_file import BASE, PROFILE, merged, with_api_id, write_platform_file
+from local.toolkit.platform_file import (
+    BASE,
+    PROCEDURES,
+    PROFILE,
+    merged,
+    with_api_id,
+    write_platform_file,
+)
 
 
 def test_merges_objects_key_by_key_at_every_depth():
@@ -50,7 +57,7 @@ def test_writes_the_profile_over_the_base(tmp_path):
     base.write_text('{"mode": "act", "limits": {"seconds": 900}, "apis": [{"api_name": "a"}]}')
     profile.write_text('{"limits": {"seconds": 5}}')
 
-    write_platform_file("a", "id1", base=base, profile=profile, destination=written)
+    write_platform_file("a", "id1", base=base, profiles=[profile], destination=written)
 
     assert json.loads(written.read_text()) == {
         "mode": "act",
@@ -59,11 +66,16 @@ def test_writes_the_profile_over_the_base(tmp_path):
     }
 
 
-def test_demo_profile_sets_limits_of_runbooks_and_nothing_else():
-    profile = json.loads(PROFILE.read_text())
+def test_profiles_set_limits_of_runbooks_and_the_role_of_the_local_bootstrap():
+    profile, procedures = (json.loads(p.read_text()) for p in (PROFILE, PROCEDURES))
+    (stack,) = procedures.pop("stacks")
+    (committed,) = json.loads(BASE.read_text())["stacks"]
 
-    assert set(profile) == {"runbooks"}
-    assert all(set(settings) == {"limits"} for settings in profile["runbooks"].values())
+    assert stack.pop("execution_role").startswith("cdk-")
+    assert stack == committed
+    for one in (profile, procedures):
+        assert set(one) == {"runbooks"}
+        assert all(set(settings) == {"limits"} for settings in one["runbooks"].values())
 
 
 def test_sample_platform_is_the_one_the_platform_file_protects():
