@@ -113,7 +113,7 @@ def _resolving(name: str) -> Callable[..., Any]:
 # --- which worker runs what ---
 
 # The deployed products cost most: each is deployed on a few workers, whatever file asks for it.
-_WORKERS_PER_PRODUCT = {"enforced": 2, "product": 3}
+_WORKERS_PER_PRODUCT = {"enforced": 2, "product": 2}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ PATCHES: tuple[str, ...] = (
     "ministack.services.lambda_svc.reap_idle_workers",
 )
 #: Longer than a run waits between two looks, so that a run stays warm.
-IDLE_SECONDS = 60.0
+IDLE_SECONDS = 120.0
 
 
 def install() -> None:

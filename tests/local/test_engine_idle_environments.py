@@ -24,8 +24,8 @@ def worker(name: str, *, used: float, in_use: bool = False) -> SimpleNamespace:
 def test_last_process_of_an_idle_function_is_given_up(ended, monkeypatch):
     monkeypatch.setattr(idle_environments.time, "time", lambda: 1_000.0)
     workers = {
-        "idle": [worker("idle", used=900.0)],
-        "busy": [worker("busy", used=900.0, in_use=True), worker("surplus", used=900.0)],
+        "idle": [worker("idle", used=800.0)],
+        "busy": [worker("busy", used=800.0, in_use=True), worker("surplus", used=800.0)],
         "warm": [worker("warm", used=990.0)],
     }
     monkeypatch.setattr(lambda_runtime, "_workers", workers)
