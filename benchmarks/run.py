@@ -88,7 +88,8 @@ def _run_rows() -> Iterator[Row]:
                 measured=f"USD {run.usd:.4f}",
                 met=run.usd <= RUN_TARGET_USD,
             )
-        if entry.runbook.triggers:
+        # What has no states of its own changes nothing itself.
+        if entry.runbook.triggers and entry.states["States"]:
             path = cost.first_change(composed, CHANGE_TOKEN, set(entry.states["States"]))
             functions = {
                 composed["States"][state]["Arguments"]["FunctionName"]
