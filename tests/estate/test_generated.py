@@ -321,7 +321,7 @@ def test_every_link_of_the_engine_is_listed():
     text = ENGINE.read_text()
     names = [link.__name__.rpartition(".")[2] for link in LINKS]
 
-    assert [n for n in names if f"| [`{n}`](../local/engine/{n}.py) |" not in text] == []
+    assert [n for n in names if text.count(f"| [`{n}`](../local/engine/{n}.py) |") != 1] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
