@@ -110,7 +110,9 @@ class Guard:
         The same transaction with one condition that never holds: DynamoDB checks them all, reports
         each, and writes nothing.
         """
-        pair = [self._pair(run)] if run.kind is Kind.CHANGE else []
+        # A proposal looks after its target already.
+        begins = run.kind is Kind.CHANGE and run.mode is Mode.OBSERVE
+        pair = [self._pair(run)] if begins else []
         conditions = [self._switch(), *pair, *self._changing(run)]
         never = _check("NEVER", "attribute_exists(pk)")
         writes = [self._named(w) for w in (never, *(c.write for c in conditions))]

@@ -412,6 +412,20 @@ def test_question_is_sent_with_the_command_that_approves(execution, inbox):
     assert command in question.text
 
 
+def test_question_says_what_would_refuse_the_change_after_the_yes(execution, run_table, inbox):
+    run_table.put({"pk": LOCK, "owner": "stuck-dial:other", "lease_until": epoch(NOW) + 600})
+    execution("run-1").started(PROPOSE).ask()
+    (question,) = inbox.messages
+    warned = question.text.partition("Would be refused now, also after a yes: ")[2]
+    assert warned.startswith("run stuck-dial:other is changing")
+
+
+def test_question_warns_of_nothing_where_nothing_stands_in_the_way(execution, inbox):
+    execution("run-1").started(PROPOSE).ask()
+    (question,) = inbox.messages
+    assert "Would be refused" not in question.text
+
+
 def test_question_has_a_deadline(execution, run_table):
     execution("run-1").started(PROPOSE).ask()
     deadline = run_table.get("RUN#stuck-dial:run-1")["approval_deadline"]

@@ -435,3 +435,14 @@ class TestJudge:
 
         assert found.verdict is Verdict.FAILED
         assert found.reason == "fails its smoke event: chat"
+
+
+def test_undo_that_leaves_a_function_failing_is_shown_and_not_taken_back():
+    judged = policy.judge_undo({"chat": False, "cart": True})
+
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert judged.reason == ("deployed from the recorded template, but chat fail their smoke event")
+
+
+def test_undo_after_which_every_function_answers_has_passed():
+    assert policy.judge_undo({"chat": True}).verdict is Verdict.PASSED
