@@ -1,10 +1,13 @@
 """Accepted findings of cdk-nag: each at its resource, for one finding, with its reason."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import aws_cdk as cdk
 from constructs import IConstruct
+
+from stacks.arns import as_in_findings
 
 # What CDK grants the role of a machine that logs and traces.
 MACHINE_LOGS_AND_TRACES = (
@@ -12,28 +15,28 @@ MACHINE_LOGS_AND_TRACES = (
 )
 
 
-def acknowledge(construct: IConstruct, finding: str, reason: str) -> None:
-    """Accept one finding of AwsSolutions, for example `SQS3`, on one resource."""
+def acknowledge(construct: IConstruct, *findings: str, reason: str) -> None:
+    """Accept findings of AwsSolutions, for example `SQS3`, on one resource."""
     cdk.Validations.of(construct).acknowledge(
-        cdk.Acknowledgment(id=f"AwsSolutions-{finding}", reason=reason)
+        *[cdk.Acknowledgment(id=f"AwsSolutions-{finding}", reason=reason) for finding in findings]
     )
 
 
-def acknowledge_wildcard(construct: IConstruct, resource: str, reason: str) -> None:
-    """Accept that a policy statement has this resource, which holds a `*`.
+def acknowledge_wildcards(construct: IConstruct, resources: Sequence[str], reason: str) -> None:
+    """Accept that a policy statement has these resources, which hold a `*`.
 
     Parameters
     ----------
     construct
         Role or managed policy with the statement.
-    resource
-        The ARN exactly as the statement has it.
+    resources
+        The ARNs exactly as the statement has them.
     """
-    resolved = cdk.Stack.of(construct).resolve(resource)
-    acknowledge(construct, f"IAM5[Resource::{_as_in_findings(resolved)}]", reason)
+    written = [as_in_findings(r) or _written(cdk.Stack.of(construct).resolve(r)) for r in resources]
+    acknowledge(construct, *[f"IAM5[Resource::{text}]" for text in written], reason=reason)
 
 
-def _as_in_findings(value: Any) -> str:
+def _written(value: Any) -> str:
     """How cdk-nag writes a resolved value: `<LogicalId>`, `<LogicalId.Attribute>`, text."""
     match value:
         case str():
@@ -43,6 +46,6 @@ def _as_in_findings(value: Any) -> str:
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
         case {"Fn::Join": ["", parts]}:
-            return "".join(_as_in_findings(part) for part in parts)
+            return "".join(_written(part) for part in parts)
         case _:
             return json.dumps(value, separators=(",", ":"))

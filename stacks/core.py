@@ -12,6 +12,7 @@ from constructs import Construct
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.records import OPEN_RUNS_INDEX
 from stacks.acknowledgements import acknowledge
+from stacks.arns import ACCOUNT_ID
 
 
 class Core(Construct):
@@ -63,7 +64,7 @@ class Core(Construct):
         acknowledge(
             self.dead_letters,
             "SQS3",
-            "This is the dead-letter queue: nothing reads from it but people, and it has an alarm",
+            reason="the dead-letter queue itself: nothing reads it but people, and it has an alarm",
         )
 
     def grant_items(self, grantee: iam.Role, *actions: str) -> None:
@@ -88,7 +89,7 @@ class Core(Construct):
         acknowledge(
             grantee,
             "IAM5[Action::kms:GenerateDataKey*]",
-            "CDK's grant to publish to an encrypted topic: the data-key calls, on that one key",
+            reason="CDK's grant to publish to an encrypted topic: data-key calls, on that one key",
         )
 
     def _key(self) -> kms.Key:
@@ -104,7 +105,7 @@ class Core(Construct):
         for service, conditions in (
             (
                 "cloudwatch.amazonaws.com",
-                {"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
+                {"StringEquals": {"aws:SourceAccount": ACCOUNT_ID}},
             ),
             ("events.amazonaws.com", {}),
         ):
@@ -123,7 +124,7 @@ class Core(Construct):
         topic.grant_publish(
             iam.ServicePrincipal(
                 "cloudwatch.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
+                conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT_ID}},
             )
         )
         return topic

@@ -7,7 +7,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from stacks.acknowledgements import MACHINE_LOGS_AND_TRACES, acknowledge_wildcard
+from stacks.acknowledgements import MACHINE_LOGS_AND_TRACES, acknowledge_wildcards
 from stacks.catalog import APPROVE, machine
 from stacks.composition import minified
 from stacks.core import Core
@@ -100,7 +100,7 @@ class Oversight(Construct):
             ),
         )
         approve.grant_invoke(role)
-        acknowledge_wildcard(role, "*", MACHINE_LOGS_AND_TRACES)
+        acknowledge_wildcards(role, ["*"], MACHINE_LOGS_AND_TRACES)
         self.approve = approve
         return state_machine
 
@@ -157,7 +157,7 @@ class Oversight(Construct):
             ],
         )
         for state_machine in machines:
-            acknowledge_wildcard(policy, _executions(state_machine), ANY_EXECUTION)
+            acknowledge_wildcards(policy, [_executions(state_machine)], ANY_EXECUTION)
         return policy
 
     def _operator_items(self) -> iam.PolicyStatement:
@@ -199,7 +199,7 @@ class Oversight(Construct):
                 *_watching([self.approve_machine]),
             ],
         )
-        acknowledge_wildcard(policy, _executions(self.approve_machine), ANY_EXECUTION)
+        acknowledge_wildcards(policy, [_executions(self.approve_machine)], ANY_EXECUTION)
         return policy
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
 from lambdas.remediation.platform import Api, Platform
 from lambdas.remediation.resources.export_objects import EXPORTS
 from lambdas.remediation.resources.restored_table import beginning
 from lambdas.remediation.resources.stack_deployments import RECORDS
-from stacks.acknowledgements import acknowledge_wildcard
+from stacks.acknowledgements import acknowledge_wildcards
+from stacks.arns import REGION, arn, bucket_arn, iam_arn, substituted
 
 # Source: Service Authorization Reference.
 WITHOUT_RESOURCE = {
@@ -52,28 +52,13 @@ class Statement:
         role.add_to_policy(
             iam.PolicyStatement(
                 actions=list(self.actions),
-                resources=[_short(resource) for resource in self.resources],
+                resources=[substituted(resource) for resource in self.resources],
                 conditions=self.conditions or None,
             )
         )
-        for resource in self.resources:
-            if "*" in resource and self.reason:
-                acknowledge_wildcard(role, resource, self.reason)
-
-
-def _short(resource: str) -> str:
-    """An ARN as `Fn::Sub`: joined, each costs half as much again, and there are thousands."""
-    text = resource
-    for token, name in (
-        (cdk.Aws.PARTITION, "Partition"),
-        (cdk.Aws.REGION, "Region"),
-        (cdk.Aws.ACCOUNT_ID, "AccountId"),
-    ):
-        text = text.replace(token, f"${{AWS::{name}}}")
-    # The linter is told of wildcards by the text of their ARN.
-    if text == resource or "*" in text or cdk.Token.is_unresolved(text):
-        return resource
-    return cdk.Fn.sub(text)
+        wildcards = [resource for resource in self.resources if "*" in resource]
+        if wildcards and self.reason:
+            acknowledge_wildcards(role, wildcards, self.reason)
 
 
 def statements(calls: Iterable[str], platform: Platform) -> list[Statement]:
@@ -119,13 +104,9 @@ def _on(
     )
 
 
-def _arn(service: str, resource: str) -> str:
-    return f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{resource}"
-
-
 def _scalable_targets(_platform: Platform) -> Statement:
     return _on(
-        [_arn("application-autoscaling", "scalable-target/*")],
+        [arn("application-autoscaling", "scalable-target/*")],
         conditions={"StringEquals": {"application-autoscaling:service-namespace": "dynamodb"}},
         reason="a target's ARN holds an opaque id; the condition narrows what it may scale",
     )
@@ -134,7 +115,7 @@ def _scalable_targets(_platform: Platform) -> Statement:
 def _insight_rules(platform: Platform) -> Statement:
     return _on(
         [
-            _arn("cloudwatch", f"insight-rule/DynamoDBContributorInsights-*-{t.table_name}*")
+            arn("cloudwatch", f"insight-rule/DynamoDBContributorInsights-*-{t.table_name}*")
             for t in platform.tables
         ],
         reason="the rules' names hold a kind and a time that only DynamoDB knows",
@@ -142,12 +123,12 @@ def _insight_rules(platform: Platform) -> Statement:
 
 
 def _tables(platform: Platform) -> Statement:
-    return _on([_arn("dynamodb", f"table/{t.table_name}") for t in platform.tables])
+    return _on([arn("dynamodb", f"table/{t.table_name}") for t in platform.tables])
 
 
 def _tables_and_indexes(platform: Platform) -> Statement:
     indexes = [
-        _arn("dynamodb", f"table/{t.table_name}/index/{i}")
+        arn("dynamodb", f"table/{t.table_name}/index/{i}")
         for t in platform.tables
         for i in t.indexes
     ]
@@ -156,14 +137,14 @@ def _tables_and_indexes(platform: Platform) -> Statement:
 
 def _backups(platform: Platform) -> Statement:
     return _on(
-        [_arn("dynamodb", f"table/{t.table_name}/backup/*") for t in platform.tables],
+        [arn("dynamodb", f"table/{t.table_name}/backup/*") for t in platform.tables],
         reason="DynamoDB makes up the id of a backup; the table is named",
     )
 
 
 def _exports(platform: Platform) -> Statement:
     return _on(
-        [_arn("dynamodb", f"table/{t.table_name}/export/*") for t in platform.tables],
+        [arn("dynamodb", f"table/{t.table_name}/export/*") for t in platform.tables],
         reason="DynamoDB makes up the id of an export; the table is named",
     )
 
@@ -190,9 +171,9 @@ def _export_keys(platform: Platform) -> Statement:
     if not _export_bucket_arns(platform):
         return _on([])
     return _on(
-        [_arn("kms", "key/*")],
+        [arn("kms", "key/*")],
         conditions={
-            "StringEquals": {"kms:ViaService": f"s3.{cdk.Aws.REGION}.amazonaws.com"},
+            "StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"},
             # With a bucket key the context names the bucket, without one the object.
             "StringLike": {
                 "kms:EncryptionContext:aws:s3:arn": [
@@ -210,19 +191,19 @@ def _contributor_insights_role(_platform: Platform) -> Statement:
     service = "contributorinsights.dynamodb.amazonaws.com"
     role = f"aws-service-role/{service}/AWSServiceRoleForDynamoDBCloudWatchContributorInsights"
     return _on(
-        [f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{role}"],
+        [iam_arn(f"role/{role}")],
         conditions={"StringEquals": {"iam:AWSServiceName": service}},
     )
 
 
 def _export_bucket_arns(platform: Platform) -> list[str]:
     buckets = dict.fromkeys(t.export_bucket for t in platform.tables if t.export_bucket)
-    return [f"arn:{cdk.Aws.PARTITION}:s3:::{bucket}" for bucket in buckets]
+    return [bucket_arn(bucket) for bucket in buckets]
 
 
 def _export_object_arns(platform: Platform) -> list[str]:
     return [
-        f"arn:{cdk.Aws.PARTITION}:s3:::{t.export_bucket}/{EXPORTS}{t.table_name}/*"
+        bucket_arn(f"{t.export_bucket}/{EXPORTS}{t.table_name}/*")
         for t in platform.tables
         if t.export_bucket
     ]
@@ -230,7 +211,7 @@ def _export_object_arns(platform: Platform) -> list[str]:
 
 def _restored_tables(platform: Platform) -> Statement:
     return _on(
-        [_arn("dynamodb", f"table/{beginning(t.table_name)}*") for t in platform.tables],
+        [arn("dynamodb", f"table/{beginning(t.table_name)}*") for t in platform.tables],
         reason="the name of a restored table ends with a digest of its run",
     )
 
@@ -250,7 +231,7 @@ def _tables_and_restored_tables(platform: Platform) -> Statement:
 def _scaling_alarms(platform: Platform) -> Statement:
     return _on(
         [
-            _arn("cloudwatch", f"alarm:TargetTracking-table/{beginning(t.table_name)}*")
+            arn("cloudwatch", f"alarm:TargetTracking-table/{beginning(t.table_name)}*")
             for t in platform.tables
         ],
         reason="the alarms of a scaling policy end with an id that Auto Scaling makes up",
@@ -259,11 +240,11 @@ def _scaling_alarms(platform: Platform) -> Statement:
 
 def _pointers(platform: Platform) -> Statement:
     names = [t.pointer_parameter for t in platform.tables if t.pointer_parameter]
-    return _on([_arn("ssm", f"parameter/{name.removeprefix('/')}") for name in names])
+    return _on([arn("ssm", f"parameter/{name.removeprefix('/')}") for name in names])
 
 
 def _functions(platform: Platform) -> Statement:
-    names = [_arn("lambda", f"function:{f.function_name}") for f in platform.functions]
+    names = [arn("lambda", f"function:{f.function_name}") for f in platform.functions]
     return _on(
         [r for name in names for r in (name, f"{name}:*")],
         reason="versions and aliases of one function: Lambda numbers its versions",
@@ -272,13 +253,13 @@ def _functions(platform: Platform) -> Statement:
 
 def _smoke_tested_functions(platform: Platform) -> Statement:
     tested = [f for f in platform.functions if f.smoke_event is not None and f.alias]
-    return _on([_arn("lambda", f"function:{f.function_name}:{f.alias}") for f in tested])
+    return _on([arn("lambda", f"function:{f.function_name}:{f.alias}") for f in tested])
 
 
 def _versions_of_smoke_tested_functions(platform: Platform) -> Statement:
     tested = [f for f in platform.functions if f.smoke_event is not None and f.alias]
     return _on(
-        [_arn("lambda", f"function:{f.function_name}:*") for f in tested],
+        [arn("lambda", f"function:{f.function_name}:*") for f in tested],
         reason="a new version of one function, before it serves: Lambda numbers its versions",
     )
 
@@ -286,7 +267,7 @@ def _versions_of_smoke_tested_functions(platform: Platform) -> Statement:
 def _code_packages(platform: Platform) -> Statement:
     buckets = dict.fromkeys(f.code_bucket for f in platform.functions if f.code_bucket)
     return _on(
-        [f"arn:{cdk.Aws.PARTITION}:s3:::{bucket}/*" for bucket in buckets],
+        [bucket_arn(f"{bucket}/*") for bucket in buckets],
         reason="packages of one bucket: pipelines name their objects",
     )
 
@@ -294,21 +275,21 @@ def _code_packages(platform: Platform) -> Statement:
 def _variables_secrets(platform: Platform) -> Statement:
     names = dict.fromkeys(f.variables_secret_id for f in platform.functions)
     return _on(
-        [_arn("secretsmanager", f"secret:{name}-??????") for name in names if name],
+        [arn("secretsmanager", f"secret:{name}-??????") for name in names if name],
         reason="Secrets Manager ends the ARN of a secret with six characters of its own",
     )
 
 
 def _log_groups(platform: Platform) -> Statement:
     return _on(
-        [_arn("logs", f"log-group:{f.logs}:*") for f in platform.functions],
+        [arn("logs", f"log-group:{f.logs}:*") for f in platform.functions],
         reason="the log streams of one log group: their names are made up by Lambda",
     )
 
 
 def _stacks(platform: Platform) -> Statement:
     return _on(
-        [_arn("cloudformation", f"stack/{s.stack_name}/*") for s in platform.stacks],
+        [arn("cloudformation", f"stack/{s.stack_name}/*") for s in platform.stacks],
         reason="the ARN of a stack ends with an id that CloudFormation makes up",
     )
 
@@ -321,27 +302,20 @@ def _any_stack(_platform: Platform) -> Statement:
 
 
 def _stack_roles(platform: Platform) -> Statement:
-    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
     return _on(
-        [f"{account}:role/{s.execution_role}" for s in platform.stacks if s.execution_role],
+        [iam_arn(f"role/{s.execution_role}") for s in platform.stacks if s.execution_role],
         conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
     )
 
 
 def _template_buckets(platform: Platform) -> Statement:
-    return _on(
-        [
-            f"arn:{cdk.Aws.PARTITION}:s3:::{s.template_bucket}"
-            for s in platform.stacks
-            if s.template_bucket
-        ]
-    )
+    return _on([bucket_arn(s.template_bucket) for s in platform.stacks if s.template_bucket])
 
 
 def _releases(platform: Platform) -> Statement:
     return _on(
         [
-            f"arn:{cdk.Aws.PARTITION}:s3:::{s.template_bucket}/{RECORDS}/{s.stack_name}/*"
+            bucket_arn(f"{s.template_bucket}/{RECORDS}/{s.stack_name}/*")
             for s in platform.stacks
             if s.template_bucket
         ],
@@ -364,15 +338,15 @@ def _stages_and_deployments(platform: Platform) -> Statement:
 def _api(api: Api) -> str:
     """ARN of an API; API Gateway's ARNs carry no account."""
     kind = "restapis" if api.protocol == "REST" else "apis"
-    return f"arn:{cdk.Aws.PARTITION}:apigateway:{cdk.Aws.REGION}::/{kind}/{api.api_id}"
+    return arn("apigateway", f"/{kind}/{api.api_id}", account="")
 
 
 def _user_pools(platform: Platform) -> Statement:
-    return _on([_arn("cognito-idp", f"userpool/{p.user_pool_id}") for p in platform.user_pools])
+    return _on([arn("cognito-idp", f"userpool/{p.user_pool_id}") for p in platform.user_pools])
 
 
 def _buckets(platform: Platform) -> Statement:
-    return _on([f"arn:{cdk.Aws.PARTITION}:s3:::{b.bucket_name}" for b in platform.buckets])
+    return _on([bucket_arn(b.bucket_name) for b in platform.buckets])
 
 
 def _expiring_prefixes(platform: Platform) -> Statement:
@@ -380,40 +354,36 @@ def _expiring_prefixes(platform: Platform) -> Statement:
     listed = [b for b in platform.buckets if b.prefixes]
     prefixes = sorted({prefix for b in listed for prefix in b.prefixes})
     return _on(
-        [f"arn:{cdk.Aws.PARTITION}:s3:::{b.bucket_name}" for b in listed],
+        [bucket_arn(b.bucket_name) for b in listed],
         conditions={"StringEquals": {"s3:prefix": prefixes}},
     )
 
 
 def _secrets(platform: Platform) -> Statement:
     return _on(
-        [_arn("secretsmanager", f"secret:{s.secret_id}-??????") for s in platform.secrets],
+        [arn("secretsmanager", f"secret:{s.secret_id}-??????") for s in platform.secrets],
         reason="Secrets Manager ends the ARN of a secret with six characters of its own",
     )
 
 
 def _dashboards(platform: Platform) -> Statement:
     names = [d.dashboard_name for d in platform.dashboards]
-    account = f"arn:{cdk.Aws.PARTITION}:cloudwatch::{cdk.Aws.ACCOUNT_ID}"
-    return _on([f"{account}:dashboard/{name}" for name in names])
+    return _on([arn("cloudwatch", f"dashboard/{name}", region="") for name in names])
 
 
 def _issuing_users(platform: Platform) -> Statement:
-    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
     users = [s.user_name for s in platform.secrets if s.issuer == "iam"]
-    return _on([f"{account}:user/{name}" for name in users])
+    return _on([iam_arn(f"user/{name}") for name in users])
 
 
 def _roles(platform: Platform) -> Statement:
-    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
-    return _on([f"{account}:role/{r.role_name}" for r in platform.roles])
+    return _on([iam_arn(f"role/{r.role_name}") for r in platform.roles])
 
 
 def _managed_policies(platform: Platform) -> Statement:
     # Without roles there are no policies of theirs.
-    account = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}"
     return _on(
-        [f"{account}:policy/*"] if platform.roles else [],
+        [iam_arn("policy/*")] if platform.roles else [],
         reason="which policies are attached to the platform's roles is what is read here",
     )
 

@@ -8,6 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from lambdas.remediation.platform import Platform
+from stacks.arns import ACCOUNT_ID, arn
 from stacks.functions import RemediationFunction
 from stacks.permissions import Statement, statements
 from stacks.runbook import RunbookConstruct
@@ -74,9 +75,7 @@ class Rotation(Construct):
 
     def _grant_rotating(self, name: str, platform: Platform) -> None:
         # Named, not referred to: a role's policy comes before the function that has the role.
-        function_arn = (
-            f"arn:{cdk.Aws.PARTITION}:lambda:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:function:{name}"
-        )
+        function_arn = arn("lambda", f"function:{name}")
         ours = {"StringEquals": {"secretsmanager:resource/AllowRotationLambdaArn": function_arn}}
         for statement in statements(ON_THE_SECRETS, platform):
             dataclasses.replace(statement, conditions=ours).grant(self.rotate.role)
@@ -94,7 +93,7 @@ class Rotation(Construct):
             self.rotate.function.add_permission(
                 f"SecretsManager{number}",
                 principal=iam.ServicePrincipal("secretsmanager.amazonaws.com"),
-                source_account=cdk.Aws.ACCOUNT_ID,
+                source_account=ACCOUNT_ID,
                 source_arn=cdk.Stack.of(self).format_arn(
                     service="secretsmanager",
                     resource="secret",

@@ -15,7 +15,8 @@ from lambdas.remediation.endings import CHANGE_FUNCTION_SECONDS
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.runbook import Runbook
 from lambdas.remediation.step import Role
-from stacks.acknowledgements import MACHINE_LOGS_AND_TRACES, acknowledge_wildcard
+from stacks.acknowledgements import MACHINE_LOGS_AND_TRACES, acknowledge_wildcards
+from stacks.arns import arn
 from stacks.catalog import ENVELOPE, CatalogEntry, machine
 from stacks.composition import compose, minified
 from stacks.core import Core
@@ -149,7 +150,7 @@ class RunbookConstruct(Construct):
         self.change.grant_invoke(role)
         core.grant_publish(role, core.operators)
         core.grant_items(role, "dynamodb:UpdateItem")
-        acknowledge_wildcard(role, "*", MACHINE_LOGS_AND_TRACES)
+        acknowledge_wildcards(role, ["*"], MACHINE_LOGS_AND_TRACES)
         if self.runbook.children:
             self._grant_children(role, prefix)
         return state_machine
@@ -159,13 +160,6 @@ class RunbookConstruct(Construct):
 
         Machines are named, not referred to: two runbooks may be each other's child.
         """
-
-        def arn(service: str, resource: str) -> str:
-            return (
-                f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:"
-                f"{resource}"
-            )
-
         machines = [f"{prefix}-{name.replace('_', '-')}" for name in self.runbook.children]
         for statement in (
             Statement(
@@ -205,8 +199,7 @@ class RunbookConstruct(Construct):
                 statement.grant(self.observe.role)
         alarms = [a for a in self.runbook.alarms(platform, prefix) if not a.composite]
         if alarms:
-            arn = f"arn:{cdk.Aws.PARTITION}:cloudwatch:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}"
             Statement(
                 actions=("cloudwatch:SetAlarmState",),
-                resources=tuple(f"{arn}:alarm:{a.name}" for a in alarms),
+                resources=tuple(arn("cloudwatch", f"alarm:{a.name}") for a in alarms),
             ).grant(self.observe.role)
