@@ -21,6 +21,7 @@ from local.engine import (
     embedded_metrics,
     error_logs,
     executions,
+    function_code,
     idle_environments,
     integration_roles,
     lambda_actions,
@@ -77,6 +78,7 @@ LINKS: tuple[ModuleType, ...] = (
     table_exports,
     contributor_insights,
     secret_rotation,
+    function_code,
     idle_environments,
 )
 

@@ -14,18 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aws_cdk as cdk
-
 from local.assembly import deploy
 from local.engine.process import ACCOUNT_ID, REGION, Engine
 from stacks.catalog import discover
-from stacks.config import PlatformConfig
-from stacks.remediation_stack import RemediationStack
 from tests.e2e.services import Service
 from tests.e2e.services import listed as listed_services
+from tests.infrastructure.synthesis import PREFIX, synthesise
 
 INDEX = "by-owner"
-PREFIX = "remediation"
 RUNBOOK = "dynamodb_throttling"
 # Short, but each with its real meaning: one-second periods, two in a row raise the alarm.
 LIMITS = {
@@ -104,17 +100,7 @@ def assembly(
     file = folder / "platform.json"
     described = platform(tables, services, back_up_first=back_up_first, alone=alone)
     file.write_text(json.dumps(described))
-    entries = discover()
-    app = cdk.App(outdir=str(folder / "cdk.out"))
-    RemediationStack(
-        app,
-        "RemediationStack",
-        config=PlatformConfig.read(file, [e.runbook for e in entries]),
-        entries=entries,
-        prefix=PREFIX,
-    )
-    app.synth()
-    return folder / "cdk.out"
+    return synthesise(folder / "cdk.out", platform=file).outdir
 
 
 def eventually(look: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:

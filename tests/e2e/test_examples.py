@@ -19,8 +19,8 @@ from local.sample_platform.stack import EnergyInsightsStack
 from local.toolkit.deployment import ROTATION_FUNCTION_ARN
 from stacks.catalog import ROOT, CatalogEntry, discover
 from stacks.config import PlatformConfig
-from stacks.remediation_stack import RemediationStack
-from tests.e2e.product import PREFIX, Product
+from tests.e2e.product import Product
+from tests.infrastructure.synthesis import WITHOUT_CHECKS, synthesise
 
 pytestmark = pytest.mark.engine
 
@@ -43,12 +43,10 @@ REFUSED = {
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The committed platform file, and the sample platform that it protects."""
     folder = tmp_path_factory.mktemp("committed")
-    app = cdk.App(outdir=str(folder / "platform"))
+    app = cdk.App(outdir=str(folder / "platform"), **WITHOUT_CHECKS)
     EnergyInsightsStack(app, names.STACK)
     app.synth()
-    app = cdk.App(outdir=str(folder / "product"))
-    RemediationStack(app, "RemediationStack", config=CONFIG, entries=ENTRIES, prefix=PREFIX)
-    app.synth()
+    synthesise(folder / "product")
     with Engine() as engine:
         deploy(engine.client, folder / "platform", names.STACK)
         publish_good_release(engine.client("lambda"), label="2")

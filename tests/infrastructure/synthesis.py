@@ -15,6 +15,11 @@ from stacks.remediation_stack import RemediationStack
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "remediation"
+# The checks of every synthesis are asked for once, in test_static_checks.py: they take the longest.
+WITHOUT_CHECKS: dict[str, Any] = {
+    "builtin_cloud_formation_validation": False,
+    "tree_metadata": False,
+}
 Properties = dict[str, Any]
 
 
@@ -110,10 +115,7 @@ def synthesise(
     """Synthesise as app.py does, without the checks unless `app_properties` turn them on."""
     entries = discover()
     config = PlatformConfig.read(platform, [entry.runbook for entry in entries])
-    app = cdk.App(
-        outdir=str(outdir),
-        **{"builtin_cloud_formation_validation": False, "tree_metadata": False} | app_properties,
-    )
+    app = cdk.App(outdir=str(outdir), **WITHOUT_CHECKS | app_properties)
     stack = RemediationStack(app, "RemediationStack", config=config, entries=entries, prefix=PREFIX)
     prepare(app, stack)
     app.synth()
