@@ -15,6 +15,7 @@ Metrics Insights, ``FILL(..., REPEAT)`` and ``FILL(..., LINEAR)``.
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -311,6 +312,11 @@ class _Parser:
         return tuple(items)
 
 
+@functools.cache
+def _parsed(expression: str) -> _Node:
+    return _Parser(expression).parse()
+
+
 class _Evaluation:
     """The values of one set of queries; each is computed once, when first referred to."""
 
@@ -340,7 +346,7 @@ class _Evaluation:
         if identifier in self._open:
             raise MetricMathError(f"{identifier}: the expression refers to itself")
         self._open.add(identifier)
-        value = self._node(_Parser(query["Expression"]).parse())
+        value = self._node(_parsed(query["Expression"]))
         self._open.discard(identifier)
         return value
 

@@ -112,26 +112,31 @@ def _resolving(name: str) -> Callable[..., Any]:
 
 # --- which worker runs what ---
 
-# The deployed products cost most: each is deployed on a few workers, whatever file asks for it.
-_WORKERS_PER_PRODUCT = {"enforced": 2, "product": 2}
+# What is started once a session costs most: on a few workers only, whatever file asks for it.
+_WORKERS_PER_ENGINE = {"enforced": 2, "product": 2, "enforcing_engine": 1, "engine": 1}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file run on one worker, those of a product where it is deployed; these first."""
+    """Tests of one file run on one worker, those of an engine where it is started; these first."""
     groups = {file: file for file in map(_file, items)}
-    for product, workers in _WORKERS_PER_PRODUCT.items():
-        asking = Counter(_file(i) for i in items if product in getattr(i, "fixturenames", ()))
+    for engine, workers in _WORKERS_PER_ENGINE.items():
+        asking = Counter(_file(i) for i in items if engine in _engines(i))
         load = dict.fromkeys(range(workers), 0)
         # The largest file goes where the least is; every worker comes to the same groups.
         for file, count in sorted(asking.items(), key=lambda one: (-one[1], one[0])):
             least = min(load, key=lambda worker: (load[worker], worker))
             load[least] += count
-            groups[f"{product} {file}"] = f"{product}-{least}"
+            groups[f"{engine} {file}"] = f"{engine}-{least}"
     for item in items:
-        asked = [p for p in _WORKERS_PER_PRODUCT if p in getattr(item, "fixturenames", ())]
+        asked = _engines(item)
         key = f"{asked[0]} {_file(item)}" if asked else _file(item)
         item.add_marker(pytest.mark.xdist_group(groups[key]))
     items.sort(key=lambda item: "engine" not in item.keywords)
+
+
+def _engines(item: pytest.Item) -> list[str]:
+    asked = getattr(item, "fixturenames", ()) if "engine" in item.keywords else ()
+    return [name for name in _WORKERS_PER_ENGINE if name in asked]
 
 
 def _file(item: pytest.Item) -> str:

@@ -1,8 +1,7 @@
 """CloudWatch evaluates alarms: dimensions, M of N, missing data, metric math, and on a clock.
 
 MiniStack compares one aggregate of every metric of that name, only when data is put, and keeps no
-metric math. Here an alarm is evaluated when a datapoint of its metrics arrives and about every
-second, so it falls back when data stops.
+metric math. Here alarms are evaluated on a clock, as on AWS, so they fall back when data stops.
 
 A state set by hand (``SetAlarmState``) lasts until the next evaluation that has data, as on AWS.
 Other than on AWS it also lasts while there is no data at all, so that a drill can set an alarm
@@ -44,7 +43,7 @@ PATCHES: tuple[str, ...] = (
     *metric_store.NAMES,
 )
 
-CLOCK_SECONDS = 1.0
+CLOCK_SECONDS = 0.25
 
 _LOG = logging.getLogger("local.engine.alarm_evaluation")
 _SINGLE_METRIC_FIELDS = (
@@ -81,7 +80,8 @@ def install() -> None:
     # MiniStack drops old points at every call, and would drop one stored by another thread.
     cloudwatch._evict_old_metrics = _locked(metric_store.LOCK, cloudwatch._evict_old_metrics)
     cloudwatch.record_metric = _locked(metric_store.LOCK, cloudwatch.record_metric)
-    _evaluate_on_recorded_metrics()
+    # Every call of a function records a dozen metrics: the clock finds them all at once.
+    cloudwatch._evaluate_all_alarms = _leave_it_to_the_clock
     _keep_metric_math()
     _remember_states_set_by_hand()
     threading.Thread(target=_run_clock, name="alarm-clock", daemon=True).start()
@@ -218,24 +218,22 @@ def _run_clock() -> None:
         evaluate_all()
 
 
-def evaluate_all(reading: tuple[str, str] | None = None) -> None:
-    """Evaluate every alarm, or those that read the metric ``(namespace, name)``."""
+def evaluate_all() -> None:
+    """Evaluate every alarm."""
     for alarm in list(cloudwatch._alarms.values()):
-        if reading is None or reading in _metrics_read(alarm):
-            _evaluate_logged(alarm)
+        _evaluate_logged(alarm)
+
+
+def _leave_it_to_the_clock() -> None:
+    """Data has been put."""
 
 
 def _evaluate_logged(alarm: dict[str, Any]) -> None:
     try:
         evaluate(alarm)
     except Exception:
-        # One broken alarm must not stop the clock, nor the call that stored a metric.
+        # One broken alarm must not stop the clock, nor the call that put it.
         _LOG.exception("evaluation of alarm %s failed", alarm.get("AlarmName"))
-
-
-def _metrics_read(alarm: Mapping[str, Any]) -> set[tuple[str, str]]:
-    metrics = [q["MetricStat"]["Metric"] for q in _queries(alarm) if q.get("MetricStat")]
-    return {(metric["Namespace"], metric["MetricName"]) for metric in metrics}
 
 
 def _locked(lock: AbstractContextManager[Any], function: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,18 +242,6 @@ def _locked(lock: AbstractContextManager[Any], function: Callable[..., Any]) -> 
             return function(*args, **kwargs)
 
     return call
-
-
-def _evaluate_on_recorded_metrics() -> None:
-    """Metrics the engine records for its own services set off alarms, as put ones do."""
-    record = cloudwatch.record_metric
-
-    def record_and_evaluate(namespace: str, metric_name: str, *args: Any, **kwargs: Any) -> None:
-        record(namespace, metric_name, *args, **kwargs)
-        evaluate_all(reading=(namespace, metric_name))
-
-    cloudwatch.record_metric = record_and_evaluate
-    cloudwatch._evaluate_all_alarms = evaluate_all
 
 
 def _keep_metric_math() -> None:

@@ -17,7 +17,6 @@ from ministack.services import cloudwatch, lambda_svc
 from local.engine import metric_store
 
 PATCHES: tuple[str, ...] = (
-    "ministack.services.cloudwatch._evaluate_all_alarms",
     "ministack.services.cloudwatch._store_datum",
     "ministack.services.lambda_svc._emit_lambda_logs",
 )
@@ -33,11 +32,8 @@ def install() -> None:
         func: dict[str, Any], request_id: str, log_text: str, *args: Any, **kwargs: Any
     ) -> None:
         store_log(func, request_id, log_text, *args, **kwargs)
-        documents = list(_documents(log_text))
-        for document in documents:
+        for document in _documents(log_text):
             _store(document)
-        if documents:
-            cloudwatch._evaluate_all_alarms()
 
     lambda_svc._emit_lambda_logs = store_log_and_metrics
 

@@ -36,7 +36,7 @@ def handler(event, context):
 
 
 @pytest.fixture(scope="module")
-def product() -> Iterator[Workbench]:
+def bench() -> Iterator[Workbench]:
     with Engine() as engine:
         bench = Workbench(engine)
         formation = bench.client("cloudformation")
@@ -61,23 +61,23 @@ def product() -> Iterator[Workbench]:
 
 
 @pytest.fixture
-def sweep(product: Workbench) -> Iterator[Workbench]:
+def sweep(bench: Workbench) -> Iterator[Workbench]:
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         for folder in ("lambdas", "lambdas/oversight"):
             archive.writestr(f"{folder}/__init__.py", "")
         archive.writestr("lambdas/oversight/sweep.py", SWEEP)
-    awslambda = product.client("lambda")
+    awslambda = bench.client("lambda")
     awslambda.create_function(
         FunctionName="sweep",
         Runtime="python3.11",
         Handler=SWEEP_HANDLER,
-        Role=product.any_role(),
+        Role=bench.any_role(),
         Code={"ZipFile": package.getvalue()},
         Timeout=20,
     )
-    product.await_active("sweep")
-    yield product
+    bench.await_active("sweep")
+    yield bench
     awslambda.delete_function(FunctionName="sweep")
 
 
@@ -129,7 +129,7 @@ def test_failed_sweep_says_why(sweep: Workbench) -> None:
     assert "no run table" in str(failure.value)
 
 
-def test_without_a_sweep_there_is_nothing_to_ask(product: Workbench) -> None:
+def test_without_a_sweep_there_is_nothing_to_ask(bench: Workbench) -> None:
     with pytest.raises(IncidentError) as failure:
-        poll_releases(product.client, targets=TARGETS)
+        poll_releases(bench.client, targets=TARGETS)
     assert "0 functions have the handler lambdas.oversight.sweep.handler" in str(failure.value)
