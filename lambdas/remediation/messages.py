@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from lambdas.remediation.changes import shown
+from lambdas.remediation.changes import leaves, or_none
 from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.records import Record
@@ -106,20 +106,10 @@ def call_lines(calls: list[PlannedCall]) -> list[str]:
     return lines
 
 
-def value_lines(before: Any, after: Any, name: str = "") -> list[str]:
+def value_lines(before: Any, after: Any) -> list[str]:
     """`path before -> after` for each leaf that differs."""
-    if before == after:
-        return []
-    if isinstance(before, dict) or isinstance(after, dict):
-        old = before if isinstance(before, dict) else {}
-        new = after if isinstance(after, dict) else {}
-        lines = []
-        for key in sorted({*old, *new}):
-            path = f"{name}.{key}" if name else key
-            lines += value_lines(old.get(key), new.get(key), path)
-        return lines[:MAX_LINE_VALUES]
-    old_text, new_text = ("none" if v is None else shown(v) for v in (before, after))
-    return [f"{name} {old_text} -> {new_text}"]
+    lines = [f"{name} {or_none(old)} -> {or_none(new)}" for name, old, new in leaves(before, after)]
+    return lines[:MAX_LINE_VALUES]
 
 
 def closing_message(
@@ -142,6 +132,9 @@ def closing_message(
     lines += _paragraph("Alarms" if len(alarms) > 1 else "Alarm", ", ".join(alarms))
     lines += _done(answer, outcome, companies)
     lines += _proof(answer)
+    if outcome is OutcomeName.PROPOSED:
+        refusals = [r for r in answer.get("would_refuse", []) if r not in answer["reason"]]
+        lines += _paragraph("Would be refused now", "; ".join(refusals))
     lines += _paragraph("Next", answer["next_action"] or "")
     if answer["undo"]:
         lines += ["Undo:", answer["undo"]["command"], ""]

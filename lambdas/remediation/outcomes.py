@@ -53,7 +53,10 @@ class Facts(Frozen):
 
 
 class Outcome(Frozen):
-    """How the run ended, and one or two sentences why."""
+    """How the run ended, and one or two sentences why.
+
+    `held`: whether a verified target stayed healed; None where nobody watched it.
+    """
 
     name: OutcomeName
     reason: str
@@ -155,8 +158,10 @@ def _after_verification(plan: Plan, facts: Facts) -> Outcome:
         )
     if checked.verdict is not Verdict.PASSED:
         return Outcome(name=OutcomeName.INEFFECTIVE, reason=f"{plan.reason} {checked.reason}")
-    held = facts.hold is None or facts.hold.verdict is Verdict.PASSED
-    reason = plan.reason if held or facts.hold is None else f"{plan.reason} {facts.hold.reason}"
+    if facts.hold is None:
+        return Outcome(name=OutcomeName.VERIFIED, reason=plan.reason)
+    held = facts.hold.verdict is Verdict.PASSED
+    reason = plan.reason if held else f"{plan.reason} {facts.hold.reason}"
     return Outcome(name=OutcomeName.VERIFIED, reason=reason, held=held)
 
 

@@ -84,7 +84,7 @@ def refused(error: str, message: str = "because") -> Failure:
         ),
         (
             Facts(change=CHANGE, verification=PASSED),
-            Outcome(name=OutcomeName.VERIFIED, reason="Too little capacity.", held=True),
+            Outcome(name=OutcomeName.VERIFIED, reason="Too little capacity.", held=None),
         ),
         (
             Facts(change=CHANGE, verification=PASSED, hold=FAILED),

@@ -34,8 +34,7 @@ class DeployInfrastructureParameters(Frozen):
     ----------
     change_set_name
         The change set to execute, as the pipeline prepared it (`cdk deploy
-        --method=prepare-change-set --change-set-name <name>`). Without it there is nothing to
-        deploy.
+        --method=prepare-change-set --change-set-name <name>`). Required.
     accept_data_loss
         Logical ids of what holds data and may be removed or replaced, reviewed one by one. Then a
         yes is needed: `mode` must be `propose`.
