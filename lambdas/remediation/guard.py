@@ -291,7 +291,8 @@ class Guard:
                 ),
                 refuse=lambda old: BreakerOpenError(
                     f"{run.runbook} failed too often and is stopped until "
-                    f"{iso(moment(old.get('open_until', 0)))}"
+                    f"{iso(moment(old.get('open_until', 0)))}; find out why, or free it now "
+                    "(docs/operate.md, Breaker)"
                 ),
             ),
             *(

@@ -427,10 +427,7 @@ class Life:
         if not record.claimed:
             for call in plan.calls:
                 if changes.position(call, self._resources()) is not changes.Position.BEFORE:
-                    again = start_command(
-                        self._machine(run, self.runbook.kebab),
-                        {"target": run.target, "mode": "propose", "reason": run.reason},
-                    )
+                    again = start_command(self._machine(run, self.runbook.kebab), _again(run))
                     raise WorldMovedError(
                         f"{call.resource} changed since the plan was made; for a new one: {again}"
                     )
@@ -614,6 +611,14 @@ def _reversible(call: PlannedCall, run: Run) -> PlannedCall:
     if not call.reversible:
         raise PrerequisiteNotMetError(f"undo: {call.api} of run {run.undoes} cannot be taken back")
     return call
+
+
+def _again(run: Run) -> dict[str, Any]:
+    """Input of a fresh proposal of the same."""
+    if run.undoes:
+        return {"undo": run.undoes, "mode": "propose", "reason": run.reason}
+    asked = {"parameters": run.parameters} if run.parameters else {}
+    return {"target": run.target, **asked, "mode": "propose", "reason": run.reason}
 
 
 def _gone(run: Run, call: PlannedCall) -> str:

@@ -123,7 +123,7 @@ def _after_rollback(facts: Facts) -> Outcome:
     if facts.rollback_failure:
         return Outcome(
             name=OutcomeName.ROLLBACK_FAILED,
-            reason=f"{why}; taking it back failed: {facts.rollback_failure.message}",
+            reason=f"{why.rstrip('.')}; taking it back failed: {facts.rollback_failure.message}",
         )
     # A change that needs no taking back any more was taken back by an earlier try of RollBack.
     if facts.change or (facts.rollback and facts.rollback.calls):
@@ -142,7 +142,10 @@ def _after_failure(failure: Failure) -> Outcome:
         )
     return Outcome(
         name=OutcomeName.HANDED_OVER,
-        reason=f"{failure.state} failed: {failure.error}: {failure.message}",
+        # A time-out comes without a message.
+        reason=": ".join(
+            x for x in (f"{failure.state} failed", failure.error, failure.message) if x
+        ),
     )
 
 

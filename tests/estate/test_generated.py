@@ -392,7 +392,7 @@ def test_the_sections_that_alarms_and_messages_name_are_there(tmp_path):
     in_messages = set(re.findall(r"docs/operate\.md, ([A-Z][a-z ]+)\)", code))
 
     assert len(own) == 5
-    assert in_messages == {"Kill switch", "Quarantine", "Stop one run"}
+    assert in_messages == {"Breaker", "Kill switch", "Quarantine", "Stop one run"}
     assert ({*own.values()} | in_messages) - headings == set()
     for name, section in own.items():
         assert f"## {section}\n\nAlarm `{name}`: " in text

@@ -496,7 +496,7 @@ def test_lost_result_of_begin_is_handed_over_and_frees_the_target(execution, run
     result = one.finish()
     assert (outcome(result), result["answer"]["reason"]) == (
         "handed_over",
-        "Begin failed: States.Timeout: ",
+        "Begin failed: States.Timeout",
     )
     assert "owner" not in run_table.get(LOCK)
     assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
@@ -627,7 +627,7 @@ def test_answer_of_a_roll_back_that_failed(execution, script, inbox):
     answer = broken(execution("run-1"), script)["answer"]
     assert answer["outcome"] == "rollback_failed"
     assert answer["reason"] == (
-        f"Still 12 errors a minute.; taking it back failed: {dial.ARN}: cannot take "
+        f"Still 12 errors a minute; taking it back failed: {dial.ARN}: cannot take "
         "dynamodb:TurnDial back, it is neither as this run left it nor as it was before: write is "
         "3, not 5"
     )

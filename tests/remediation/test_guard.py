@@ -224,7 +224,8 @@ def test_open_breaker_refuses_until_it_closes(guard, run_table):
         {"pk": "BREAKER#dial", "failures": 2, "open_until": epoch(NOW + timedelta(hours=2))}
     )
     assert refused(guard(), make(), BreakerOpenError) == (
-        "dial failed too often and is stopped until 2026-03-02T14:10:00.000Z"
+        "dial failed too often and is stopped until 2026-03-02T14:10:00.000Z; find out why, or "
+        "free it now (docs/operate.md, Breaker)"
     )
 
 
@@ -416,7 +417,8 @@ def test_observe_lists_everything_that_would_refuse(guard, run_table):
         "it (docs/operate.md, Quarantine)",
         f"run other:9 is changing {ARN} and holds it until 2026-03-02T13:10:00.000Z at the latest; "
         "wait for its end, or stop it (docs/operate.md, Stop one run)",
-        "dial failed too often and is stopped until 2026-03-02T13:10:00.000Z",
+        "dial failed too often and is stopped until 2026-03-02T13:10:00.000Z; find out why, or "
+        "free it now (docs/operate.md, Breaker)",
         f"budget of dial on {ARN}: 2 of 2 changes of this hour are used up until "
         "2026-03-02T13:00:00.000Z; wait, or raise runbooks.dial.limits.max_changes_per_hour in "
         "platform.json",

@@ -514,6 +514,30 @@ def test_world_that_moved_after_the_question_refuses_with_a_fresh_command(execut
     assert run_table.get(LOCK) == {}
 
 
+def test_fresh_command_asks_for_the_same_parameters(execution, run_table):
+    one = execution("run-1").started(PROPOSE | {"parameters": {"max_position": 7}}).ask()
+    approve(run_table)
+    dial.Dials.positions["write"] = 2
+    with pytest.raises(WorldMovedError) as refusal:
+        one.claim()
+    assert str(refusal.value).endswith(
+        '\'{"target": {"table_name": "ChatMessage-prod"}, "parameters": {"max_position": 7}, '
+        '"mode": "propose", "reason": "OPS-9"}\''
+    )
+
+
+def test_fresh_command_of_an_undo_is_one_too(execution, run_table):
+    verified(execution("run-1"))
+    one = execution("run-2").started(UNDO | {"mode": "propose"}).ask()
+    run_table.update("RUN#stuck-dial:run-2", values={"decision": "approve"})
+    dial.Dials.positions["write"] = 2
+    with pytest.raises(WorldMovedError) as refusal:
+        one.claim()
+    assert str(refusal.value).endswith(
+        '\'{"undo": "stuck-dial:run-1", "mode": "propose", "reason": "was a load test"}\''
+    )
+
+
 # --- undo ---
 
 

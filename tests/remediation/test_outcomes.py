@@ -204,6 +204,12 @@ def test_no_answer_in_time_leaves_a_proposal():
     )
 
 
+def test_time_out_without_a_message_ends_without_a_colon():
+    timed_out = Failure(error="States.Timeout", message="", state="Verify")
+    outcome = judge(run(), PLAN, Facts(failure=timed_out))
+    assert outcome.reason == "Verify failed: States.Timeout"
+
+
 def test_time_out_of_another_state_is_not_a_proposal():
     late = Failure(error="States.Timeout", message="", state="Prepare")
     assert judge(run(mode=Mode.PROPOSE), PLAN, Facts(failure=late)).name is (
