@@ -159,16 +159,17 @@ def _done(answer: dict[str, Any], outcome: OutcomeName, companies: Sequence[Reco
         theirs = (company.answer or {}).get("changes", [])
         if not theirs:
             continue
-        lines += [f"Done by {company.item['runbook']}:", *_lines_of(theirs), ""]
+        lines += [f"Done by {company.item['runbook']}:", *result_lines(theirs), ""]
     if answer["changes"]:
-        return [*lines, "Done:", *_lines_of(answer["changes"]), ""]
+        return [*lines, "Done:", *result_lines(answer["changes"]), ""]
     if outcome is OutcomeName.PROPOSED and answer["plan"]["calls"]:
         planned = [PlannedCall(**c) for c in answer["plan"]["calls"]]
         return [*lines, "Would do:", *call_lines(planned), ""]
     return lines or ["Done: nothing was changed.", ""]
 
 
-def _lines_of(results: list[dict[str, Any]]) -> list[str]:
+def result_lines(results: list[dict[str, Any]]) -> list[str]:
+    """Lines of the changes in a run's answer."""
     return call_lines([PlannedCall(arguments={}, **_changed(c)) for c in results])
 
 
