@@ -10,7 +10,7 @@ from typing import Any
 
 from docs.coverage import model_only, tests_of
 from docs.picture import changes, flowchart
-from lambdas.remediation import errors
+from lambdas.remediation import errors, releases
 from lambdas.remediation.contracts import Mode
 from lambdas.remediation.errors import RefusedError, RetryableError
 from lambdas.remediation.platform import Platform
@@ -58,6 +58,11 @@ class RunbookPage:
         self.prefix = prefix
 
     @property
+    def apis(self) -> list[str]:
+        """AWS calls by which it changes something; none where it only starts other runbooks."""
+        return _apis(self.entry)
+
+    @property
     def machine_name(self) -> str:
         """Name of the state machine."""
         return f"{self.prefix}-{self.runbook.kebab}"
@@ -98,6 +103,7 @@ class RunbookPage:
                 f"severity {book.severity.value}.",
                 f"- Automates: {book.source}.",
                 f"- Mode on this platform: `{mode.value}`: {MODES[mode]}.",
+                f"- Takes at most {self._longest()}.",
                 "- Never run on AWS: see [what was tested](#what-was-tested).",
             ]
         )
@@ -180,8 +186,7 @@ class RunbookPage:
                 "",
                 "Orange states call the function that may change the platform. Dashed: an error. "
                 "Not drawn: before a change, every error goes to `Finish`, and so does an error of "
-                "`RollBack`. No execution lives longer than "
-                f"{_duration(self.machine['TimeoutSeconds'])}.",
+                "`RollBack`.",
                 "",
                 "```mermaid",
                 flowchart(self.machine),
@@ -196,15 +201,14 @@ class RunbookPage:
         return f"## How it decides\n\n{body.strip()}" if body.strip() else ""
 
     def _changes(self) -> str:
-        apis = sorted({api for r in self.entry.steps_module.RESOURCES for api in r.apis})
-        lines = [
-            "## What it changes",
-            "",
-            f"Only {_codes(apis)}, and only on the resources that `platform.json` names. IAM "
+        only = (
+            f"Only {_codes(self.apis)}, and only on the resources that `platform.json` names. IAM "
             "allows it to one function; every other state runs as a function that can change "
-            "nothing of the platform.",
-            "",
-        ]
+            "nothing of the platform."
+            if self.apis
+            else "Nothing itself. The runbooks that it starts change what their own pages say."
+        )
+        lines = ["## What it changes", "", only, ""]
         rows = [
             (
                 f"`{info.name}`",
@@ -265,8 +269,43 @@ class RunbookPage:
             ]
         )
 
-    def _verification(self) -> str:
+    def _longest(self) -> str:
+        """What all deadlines of the machine come to, and of that the one of a yes."""
         limits = self.runbook.limits_for(self.platform)
+        yes = limits.approval_timeout_seconds
+        rest = _duration(self.machine["TimeoutSeconds"] - yes)
+        return f"{rest} with all its waits; where it asks for a yes, {_duration(yes)} more for that"
+
+    def _looks(self) -> str:
+        """When the verification passes, how often it looks, and the watch after that."""
+        limits = self.runbook.limits_for(self.platform)
+        calm = f"{_duration(limits.verify_window_seconds)} of calm"
+        traffic = f"at least {limits.verify_minimum_samples} periods of traffic"
+        needed = [
+            text
+            for text, name in ((calm, "verify_window_seconds"), (traffic, "verify_minimum_samples"))
+            if self._reads(name)
+        ]
+        looks = f"at most {limits.verify_attempts} looks"
+        first = ", ".join([*([" with ".join(needed)] if needed else []), looks])
+        if not limits.hold_checks:
+            return f"{first}. After that nobody watches: the answer has `held` null."
+        return (
+            f"{first}. Then {limits.hold_checks} more looks, one every "
+            f"{_duration(limits.hold_interval_seconds)}, while the target is free."
+        )
+
+    def _reads(self, limit: str) -> bool:
+        """Whether the decisions or steps of this runbook use a limit, themselves or as releases."""
+        steps = self.entry.steps_module
+        modules = [steps, self._policy()]
+        if hasattr(steps, "release_steps"):
+            modules += [steps.release_steps, releases]
+        return any(f"limits.{limit}" in inspect.getsource(m) for m in modules) or any(
+            f'limits["{limit}"]' in inspect.getsource(m) for m in modules
+        )
+
+    def _verification(self) -> str:
         kept = (
             "the change stays and the run ends `ineffective`: a person is paged"
             if self.runbook.keep_when_ineffective
@@ -279,17 +318,18 @@ class RunbookPage:
                 f"- `verify`: {self._doc('verify')}",
                 f"- `watch_hold`: {self._doc('watch_hold')}",
                 "",
-                f"Here: {_duration(limits.verify_window_seconds)} of calm with at least "
-                f"{limits.verify_minimum_samples} periods of traffic, at most "
-                f"{limits.verify_attempts} looks. Then {limits.hold_checks} more looks, one every "
-                f"{_duration(limits.hold_interval_seconds)}, while the target is free. If the "
-                f"symptom stays, {kept}.",
+                f"Here: {self._looks()} If the verification fails, {kept}.",
             ]
         )
 
     def _undo(self) -> str:
         if not self.runbook.reversible:
             return "## Undo\n\nNone: what it does cannot be taken back, so it asks first."
+        if not self.apis:
+            return (
+                "## Undo\n\nThat of the runbooks that it started: their runs did the changes. Each "
+                "message has the command, and an undo by the id of this run is refused with it."
+            )
         lease = self.runbook.limits_for(self.platform).mitigation_lease_seconds
         command = _start(self.machine_name, json.dumps({"undo": "<run id>", "reason": "OPS-123"}))
         return "\n".join(
@@ -320,6 +360,7 @@ class RunbookPage:
         lines = [
             "## Start it by hand",
             "",
+            *self._prepare_first(),
             f"Console: Step Functions, `{self.machine_name}`, Start execution, and paste:",
             "",
             "```json",
@@ -337,7 +378,43 @@ class RunbookPage:
         ]
         if parameters:
             lines += ["", _table(("parameter", "meaning"), parameters)]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._approve()])
+
+    def _prepare_first(self) -> list[str]:
+        commands = self.runbook.preparation_for(self.platform)
+        if not commands:
+            return []
+        return [
+            "The example needs this first, and what it prints:",
+            "",
+            "```bash",
+            commands,
+            "```",
+            "",
+        ]
+
+    def _approve(self) -> list[str]:
+        mode = self.runbook.ceiling(self.platform)
+        if mode is Mode.OBSERVE:
+            return []
+        answer = {
+            "run_id": "<run id>",
+            "plan_hash": "<plan hash>",
+            "decision": "approve",
+            "reason": "OPS-123",
+        }
+        who = "it, or the runbook that it starts," if self.runbook.children else "it"
+        when = "Here" if mode is Mode.PROPOSE else 'With `"mode": "propose"`'
+        deadline = self.runbook.limits_for(self.platform).approval_timeout_seconds
+        return [
+            "",
+            f"{when} {who} asks for a yes, and waits {_duration(deadline)} for it. The message has "
+            "this command with both values in it; `reject` says no:",
+            "",
+            "```bash",
+            _start(f"{self.prefix}-approve", json.dumps(answer)),
+            "```",
+        ]
 
     def _parameters(self) -> list[tuple[str, str]]:
         meanings = _meanings(self.runbook.parameters)
@@ -371,7 +448,7 @@ def row(entry: CatalogEntry, platform: Platform, prefix: str) -> tuple[str, ...]
     book = entry.runbook
     alarms = len(book.alarms(platform, prefix))
     starts = [f"{alarms} alarms" if alarms > 1 else "1 alarm"] if alarms else []
-    apis = sorted({api for r in entry.steps_module.RESOURCES for api in r.apis})
+    apis = _apis(entry)
     common = {f.name for f in dataclasses.fields(Limits)}
     in_force = book.limits_for(platform).as_dict()
     ceilings = [n for n in in_force if n.startswith("max_") and n not in common]
@@ -385,9 +462,19 @@ def row(entry: CatalogEntry, platform: Platform, prefix: str) -> tuple[str, ...]
                 *(f"`{n}` {in_force[n]:,}" for n in ceilings),
             ]
         ),
-        "by run id, when it is safe" if book.reversible else "none: it asks first",
+        _undo_in_short(book, apis),
         f"`{book.ceiling(platform).value}`",
     )
+
+
+def _apis(entry: CatalogEntry) -> list[str]:
+    return sorted({api for r in entry.steps_module.RESOURCES for api in r.apis})
+
+
+def _undo_in_short(book: Runbook, apis: list[str]) -> str:
+    if not book.reversible:
+        return "none: it asks first"
+    return "by run id, when it is safe" if apis else "that of the runbooks it started"
 
 
 ROW_TITLES = ("runbook", "started by", "changes", "limits", "undo", "mode")
@@ -442,7 +529,10 @@ def _duration(seconds: int) -> str:
     for unit, length in (("h", 3_600), ("min", 60)):
         if seconds >= length and seconds % length == 0:
             return f"{seconds // length} {unit}"
-    return f"{seconds // 60} min" if seconds > 600 else f"{seconds} s"
+    minutes = -(-seconds // 60)
+    if minutes >= 120:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if seconds > 600 else f"{seconds} s"
 
 
 def _entries(docstring: str, section: str) -> Iterator[tuple[str, str]]:

@@ -59,20 +59,24 @@ def handler(event: dict[str, Any], _context: Any) -> Answer:
 
 def _checked(given: Any) -> dict[str, str]:
     if not isinstance(given, dict):
-        raise InvalidRequestError(f"input: must be a JSON object. Try: {EXAMPLE}")
+        raise _wrong("input: must be a JSON object")
     unknown = sorted(set(given) - set(FIELDS))
     if unknown:
         accepted = ", ".join(FIELDS)
-        raise InvalidRequestError(f"{unknown[0]}: unknown field; accepted are {accepted}")
+        raise _wrong(f"{unknown[0]}: unknown field; accepted are {accepted}")
     for name in ("run_id", "plan_hash", "decision"):
         if not isinstance(given.get(name), str):
-            raise InvalidRequestError(f"{name}: missing, or not text. Try: {EXAMPLE}")
+            raise _wrong(f"{name}: missing, or not text")
     if given["decision"] not in DECISIONS:
-        raise InvalidRequestError(f"decision: {given['decision']!r} is not approve or reject")
+        raise _wrong(f"decision: {given['decision']!r} is not approve or reject")
     reason = given.get("reason", "")
     if not isinstance(reason, str):
-        raise InvalidRequestError("reason: must be text")
+        raise _wrong("reason: must be text")
     return {**given, "reason": reason}
+
+
+def _wrong(what: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{what}. Try: {EXAMPLE}")
 
 
 def _record(table: RunTable, answer: dict[str, str], execution: Execution) -> str:
@@ -107,9 +111,13 @@ def _refuse_unfit(
     if record is None or record.run is None:
         raise NotAdmittedError(f"run_id: there is no run {answer['run_id']!r}")
     if record.state != "open" or record.run.mode is not Mode.PROPOSE:
-        raise NotAdmittedError(f"run_id: {record.run_id} does not wait for approval")
+        ended = record.item.get("outcome")
+        why = f"it ended {ended}" if ended else f"it is {record.state}, in mode {record.run.mode}"
+        raise NotAdmittedError(f"run_id: {record.run_id} does not wait for approval: {why}")
     if answer["plan_hash"] != record.item.get("plan_hash"):
-        raise NotAdmittedError("plan_hash: not the hash of the plan that was proposed")
+        raise NotAdmittedError(
+            "plan_hash: not the hash of the plan that was proposed; copy it from its message"
+        )
     if "decision" in record.item and record.item.get("decided_by") != execution.arn:
         raise NotAdmittedError(f"already decided: {record.item['decision']}")
     if record.item.get("approval_deadline", now + 1) <= now:

@@ -22,6 +22,7 @@ from lambdas.remediation.messages import (
     Message,
     Topic,
     machine_arn,
+    result_lines,
     start_command,
     subject_line,
 )
@@ -202,7 +203,7 @@ class Sweep:
                 f"Alarm {spec.name} is red since {iso(changed)}.",
                 "The runbook ran for it and may not run again by itself.",
                 "",
-                "What it would do now:",
+                "To see what it would do now, without a change:",
                 start_command(self._machine(runbook), observe),
             ],
         )
@@ -233,8 +234,9 @@ class Sweep:
                 f"[note] {name}: a temporary change is due to be given back ({runbook.title})",
                 [
                     f"Run {run_id} changed {name} for the time being.",
+                    *result_lines(json.loads(item.get("answer", "{}")).get("changes", [])),
                     "",
-                    "Give it back:",
+                    "To give it back (to keep it, do nothing: you are told this once):",
                     start_command(
                         self._machine(runbook), {"undo": run_id, "reason": "lease ended"}
                     ),

@@ -6,7 +6,7 @@ that lost its function be closed, and lets undo refuse when the world has moved 
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
@@ -28,6 +28,37 @@ def shown(value: Any) -> Any:
         return {key: shown(one) for key, one in value.items()}
     text = str(value)
     return value if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def leaves(before: Any, after: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Path, old and new value of each leaf that differs."""
+    if before == after:
+        return
+    if not isinstance(before, dict) and not isinstance(after, dict):
+        yield name, before, after
+        return
+    old = before if isinstance(before, dict) else {}
+    new = after if isinstance(after, dict) else {}
+    for key in sorted({*old, *new}):
+        yield from leaves(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+
+
+def differences(wanted: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is otherwise than wanted, in words."""
+    return ", ".join(
+        f"{name} is gone" if new is None else f"{name} is {shown(new)}, not {or_none(old)}"
+        for name, old, new in leaves(wanted, now)
+    )
+
+
+def or_none(value: Any) -> Any:
+    """A value as a message has room for it; `none` for an absent one."""
+    return "none" if value is None else shown(value)
+
+
+def gone(wanted: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether nothing is there any more of what should be."""
+    return all(new is None for _, _, new in leaves(wanted, now))
 
 
 class Resource(Protocol):
@@ -82,9 +113,8 @@ def apply(
         if where is Position.ELSEWHERE:
             now = resource_for(call, resources).present(call)
             moved = ConcurrentChangeError(
-                f"{call.resource}: expected {shown(call.before)} before {call.api}, found "
-                f"{shown(now)}; "
-                "someone else changed it, look before starting again"
+                f"{call.resource}: someone else changed it before {call.api}: "
+                f"{differences(call.before, now)}; look before starting again"
             )
             moved.untouched = not results
             raise moved
@@ -144,10 +174,13 @@ def restore(
         where = position(inverse, resources)
         if where is Position.AFTER:
             continue
-        if where is Position.ELSEWHERE or not call.reversible:
+        if not call.reversible:
+            raise RollbackFailedError(f"{call.resource}: {call.api} has no way back")
+        if where is Position.ELSEWHERE:
+            now = resource_for(inverse, resources).present(inverse)
             raise RollbackFailedError(
-                f"{call.resource}: cannot take {call.api} back, it is neither "
-                f"{shown(call.after)} nor {shown(call.before)} now"
+                f"{call.resource}: cannot take {call.api} back, it is neither as this run left it "
+                f"nor as it was before: {differences(call.after, now)}"
             )
         _take_back(inverse, resources)
         results.append(

@@ -269,8 +269,18 @@ class Guard:
         ]
         if run.kind is Kind.UNDO:
             return conditions
-        maxima = (run.limits["max_changes_per_hour"], self.max_platform_changes_per_hour)
-        keys = (f"runbooks.{run.runbook}.limits.max_changes_per_hour", "max_changes_per_hour")
+        ceilings = (
+            (
+                f"{run.runbook} on {run.target_arn}",
+                run.limits["max_changes_per_hour"],
+                f"runbooks.{run.runbook}.limits.max_changes_per_hour",
+            ),
+            (
+                "the whole platform, for what starts by itself",
+                self.max_platform_changes_per_hour,
+                "max_changes_per_hour, at the top level,",
+            ),
+        )
         return [
             *conditions,
             _Condition(
@@ -281,12 +291,13 @@ class Guard:
                 ),
                 refuse=lambda old: BreakerOpenError(
                     f"{run.runbook} failed too often and is stopped until "
-                    f"{iso(moment(old.get('open_until', 0)))}"
+                    f"{iso(moment(old.get('open_until', 0)))}; find out why, or free it now "
+                    "(docs/operate.md, Breaker)"
                 ),
             ),
             *(
-                self._budget(pk, maximum, key)
-                for pk, maximum, key in zip(budgets(run, self._hour), maxima, keys, strict=False)
+                self._budget(pk, *ceiling)
+                for pk, ceiling in zip(budgets(run, self._hour), ceilings, strict=False)
             ),
         ]
 
@@ -294,7 +305,8 @@ class Guard:
         def refuse(old: Item) -> RefusedError:
             return TargetLockedError(
                 f"run {old.get('owner')} is changing {run.target_arn} and holds it until "
-                f"{iso(moment(old.get('lease_until', 0)))} at the latest",
+                f"{iso(moment(old.get('lease_until', 0)))} at the latest; wait for its end, or "
+                "stop it (docs/operate.md, Stop one run)",
                 old.get("owner"),
             )
 
@@ -314,7 +326,7 @@ class Guard:
             refuse=refuse,
         )
 
-    def _budget(self, pk: str, maximum: int, key: str) -> _Condition:
+    def _budget(self, pk: str, whose: str, maximum: int, key: str) -> _Condition:
         hour_ends = moment((self._hour + 1) * _HOUR)
         return _Condition(
             write=_update(
@@ -324,8 +336,8 @@ class Guard:
                 {":one": 1, ":most": maximum, ":expires": epoch(hour_ends) + _HOUR},
             ),
             refuse=lambda old: BudgetExceededError(
-                f"{old.get('used')} of {maximum} changes allowed in this hour are used; "
-                f"next ones from {iso(hour_ends)}, or raise {key} in platform.json"
+                f"budget of {whose}: {old.get('used')} of {maximum} changes of this hour are used "
+                f"up until {iso(hour_ends)}; wait, or raise {key} in platform.json"
             ),
         )
 

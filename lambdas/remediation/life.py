@@ -324,7 +324,9 @@ class Life:
     def _prepared(self, run: Run) -> Prepared:
         if run.kind is Kind.UNDO:
             return self._prepare_undo(run)
-        prepared: Prepared = call_step(self.steps.prepare, run=run, clock=self.clock)
+        # A target that is not there any more is not what was typed: no example helps.
+        with example_on_error(self.runbook, self.platform, (InvalidRequestError,)):
+            prepared: Prepared = call_step(self.steps.prepare, run=run, clock=self.clock)
         if run.parent and prepared.plan.child:
             plan = Plan(
                 decision=Decision.HAND_OVER,
@@ -341,7 +343,7 @@ class Life:
         try:
             prepared = self._prepared(run)
         except RefusedError as error:
-            plan = Plan(decision=Decision.HAND_OVER, reason=str(error))
+            plan = Plan(decision=Decision.HAND_OVER, reason=f"would be refused: {error}")
             prepared = Prepared(snapshot={}, plan=plan)
             refusals.append(str(error))
         plan = dataclasses.replace(prepared.plan, would_refuse=refusals)
@@ -373,14 +375,12 @@ class Life:
             raise PrerequisiteNotMetError(f"undo: run {run.undoes} left no plan")
         calls = []
         for call in reversed(changes.undoable(undone.prepared.plan.calls)):
-            where = changes.position(call, self._resources())
+            try:
+                where = changes.position(call, self._resources())
+            except TargetNotFoundError:
+                raise WorldMovedError(_gone(run, call)) from None
             if where is changes.Position.ELSEWHERE:
-                now = changes.resource_for(call, self._resources()).present(call)
-                raise WorldMovedError(
-                    f"undo: {call.resource} is no longer what run {run.undoes} left "
-                    f"({changes.shown(now)} instead of {changes.shown(call.after)}); "
-                    "change it by hand"
-                )
+                raise WorldMovedError(self._moved(run, call))
             if where is changes.Position.AFTER:
                 calls.append(_reversible(call, run).inverse())
         if not calls:
@@ -392,6 +392,15 @@ class Life:
         )
         call_step(self.steps.check_undo, run=run, plan=plan, clock=self.clock)
         return Prepared(snapshot={"undoes": run.undoes}, plan=plan)
+
+    def _moved(self, run: Run, call: PlannedCall) -> str:
+        now = changes.resource_for(call, self._resources()).present(call)
+        if changes.gone(call.after, now):
+            return _gone(run, call)
+        return (
+            f"undo: {call.resource} is no longer what run {run.undoes} left: "
+            f"{changes.differences(call.after, now)}; change it by hand"
+        )
 
     # --- Approval ---
 
@@ -418,10 +427,7 @@ class Life:
         if not record.claimed:
             for call in plan.calls:
                 if changes.position(call, self._resources()) is not changes.Position.BEFORE:
-                    again = start_command(
-                        self._machine(run, self.runbook.kebab),
-                        {"target": run.target, "mode": "propose", "reason": run.reason},
-                    )
+                    again = start_command(self._machine(run, self.runbook.kebab), _again(run))
                     raise WorldMovedError(
                         f"{call.resource} changed since the plan was made; for a new one: {again}"
                     )
@@ -605,6 +611,19 @@ def _reversible(call: PlannedCall, run: Run) -> PlannedCall:
     if not call.reversible:
         raise PrerequisiteNotMetError(f"undo: {call.api} of run {run.undoes} cannot be taken back")
     return call
+
+
+def _again(run: Run) -> dict[str, Any]:
+    """Input of a fresh proposal of the same."""
+    if run.undoes:
+        return {"undo": run.undoes, "mode": "propose", "reason": run.reason}
+    asked = {"parameters": run.parameters} if run.parameters else {}
+    return {"target": run.target, **asked, "mode": "propose", "reason": run.reason}
+
+
+def _gone(run: Run, call: PlannedCall) -> str:
+    left = f"what run {run.undoes} left at {call.resource}"
+    return f"undo: {left} is gone; there is nothing to take back"
 
 
 def _child_name(run: Run, number: int) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from lambdas.remediation.changes import shown
+from lambdas.remediation.changes import leaves, or_none
 from lambdas.remediation.contracts import OutcomeName, Plan, PlannedCall, Run
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.records import Record
@@ -106,20 +106,10 @@ def call_lines(calls: list[PlannedCall]) -> list[str]:
     return lines
 
 
-def value_lines(before: Any, after: Any, name: str = "") -> list[str]:
+def value_lines(before: Any, after: Any) -> list[str]:
     """`path before -> after` for each leaf that differs."""
-    if before == after:
-        return []
-    if isinstance(before, dict) or isinstance(after, dict):
-        old = before if isinstance(before, dict) else {}
-        new = after if isinstance(after, dict) else {}
-        lines = []
-        for key in sorted({*old, *new}):
-            path = f"{name}.{key}" if name else key
-            lines += value_lines(old.get(key), new.get(key), path)
-        return lines[:MAX_LINE_VALUES]
-    old_text, new_text = ("none" if v is None else shown(v) for v in (before, after))
-    return [f"{name} {old_text} -> {new_text}"]
+    lines = [f"{name} {or_none(old)} -> {or_none(new)}" for name, old, new in leaves(before, after)]
+    return lines[:MAX_LINE_VALUES]
 
 
 def closing_message(
@@ -142,6 +132,9 @@ def closing_message(
     lines += _paragraph("Alarms" if len(alarms) > 1 else "Alarm", ", ".join(alarms))
     lines += _done(answer, outcome, companies)
     lines += _proof(answer)
+    if outcome is OutcomeName.PROPOSED:
+        refusals = [r for r in answer.get("would_refuse", []) if r not in answer["reason"]]
+        lines += _paragraph("Would be refused now", "; ".join(refusals))
     lines += _paragraph("Next", answer["next_action"] or "")
     if answer["undo"]:
         lines += ["Undo:", answer["undo"]["command"], ""]
@@ -166,16 +159,17 @@ def _done(answer: dict[str, Any], outcome: OutcomeName, companies: Sequence[Reco
         theirs = (company.answer or {}).get("changes", [])
         if not theirs:
             continue
-        lines += [f"Done by {company.item['runbook']}:", *_lines_of(theirs), ""]
+        lines += [f"Done by {company.item['runbook']}:", *result_lines(theirs), ""]
     if answer["changes"]:
-        return [*lines, "Done:", *_lines_of(answer["changes"]), ""]
+        return [*lines, "Done:", *result_lines(answer["changes"]), ""]
     if outcome is OutcomeName.PROPOSED and answer["plan"]["calls"]:
         planned = [PlannedCall(**c) for c in answer["plan"]["calls"]]
         return [*lines, "Would do:", *call_lines(planned), ""]
     return lines or ["Done: nothing was changed.", ""]
 
 
-def _lines_of(results: list[dict[str, Any]]) -> list[str]:
+def result_lines(results: list[dict[str, Any]]) -> list[str]:
+    """Lines of the changes in a run's answer."""
     return call_lines([PlannedCall(arguments={}, **_changed(c)) for c in results])
 
 

@@ -53,7 +53,10 @@ class Facts(Frozen):
 
 
 class Outcome(Frozen):
-    """How the run ended, and one or two sentences why."""
+    """How the run ended, and one or two sentences why.
+
+    `held`: whether a verified target stayed healed; None where nobody watched it.
+    """
 
     name: OutcomeName
     reason: str
@@ -120,7 +123,7 @@ def _after_rollback(facts: Facts) -> Outcome:
     if facts.rollback_failure:
         return Outcome(
             name=OutcomeName.ROLLBACK_FAILED,
-            reason=f"{why}; taking it back failed: {facts.rollback_failure.message}",
+            reason=f"{why.rstrip('.')}; taking it back failed: {facts.rollback_failure.message}",
         )
     # A change that needs no taking back any more was taken back by an earlier try of RollBack.
     if facts.change or (facts.rollback and facts.rollback.calls):
@@ -139,7 +142,10 @@ def _after_failure(failure: Failure) -> Outcome:
         )
     return Outcome(
         name=OutcomeName.HANDED_OVER,
-        reason=f"{failure.state} failed: {failure.error}: {failure.message}",
+        # A time-out comes without a message.
+        reason=": ".join(
+            x for x in (f"{failure.state} failed", failure.error, failure.message) if x
+        ),
     )
 
 
@@ -155,8 +161,10 @@ def _after_verification(plan: Plan, facts: Facts) -> Outcome:
         )
     if checked.verdict is not Verdict.PASSED:
         return Outcome(name=OutcomeName.INEFFECTIVE, reason=f"{plan.reason} {checked.reason}")
-    held = facts.hold is None or facts.hold.verdict is Verdict.PASSED
-    reason = plan.reason if held or facts.hold is None else f"{plan.reason} {facts.hold.reason}"
+    if facts.hold is None:
+        return Outcome(name=OutcomeName.VERIFIED, reason=plan.reason)
+    held = facts.hold.verdict is Verdict.PASSED
+    reason = plan.reason if held else f"{plan.reason} {facts.hold.reason}"
     return Outcome(name=OutcomeName.VERIFIED, reason=reason, held=held)
 
 

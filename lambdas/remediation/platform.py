@@ -10,7 +10,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from lambdas.remediation.contracts import Mode
+from lambdas.remediation.contracts import Mode, encode
 from lambdas.remediation.frozen import Frozen
 
 # Beside the `lambdas` package in the functions' zip; put there by stacks/bundling.py.
@@ -178,6 +178,12 @@ class Platform(Frozen):
     def settings(self, runbook: str) -> RunbookSettings:
         """Settings of one runbook, empty if the file has none."""
         return self.runbooks.get(runbook, RunbookSettings())
+
+    def first(self, key: str) -> dict[str, Any]:
+        """Fields of the first resource that is named by `key`; empty if the file has none."""
+        listed = (entry for section in SECTIONS for entry in getattr(self, section))
+        found = next((entry for entry in listed if hasattr(entry, key)), None)
+        return {n: v for n, v in encode(found).items() if v is not None} if found else {}
 
     def table(self, name: str) -> Table:
         """The table of that name."""

@@ -13,7 +13,7 @@ from lambdas.remediation.contracts import (
     encode,
     parse_time,
 )
-from lambdas.remediation.errors import InvalidRequestError, TargetNotFoundError
+from lambdas.remediation.errors import InvalidRequestError, RefusedError, TargetNotFoundError
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.runbook import Runbook
 
@@ -50,11 +50,15 @@ def read_request(runbook: Runbook, platform: Platform, prefix: str, given: Any) 
 
 
 @contextlib.contextmanager
-def example_on_error(runbook: Runbook, platform: Platform) -> Iterator[None]:
+def example_on_error(
+    runbook: Runbook,
+    platform: Platform,
+    errors: tuple[type[RefusedError], ...] = (InvalidRequestError, TargetNotFoundError),
+) -> Iterator[None]:
     """Add an input that works to the message of whatever is wrong with the given one."""
     try:
         yield
-    except (InvalidRequestError, TargetNotFoundError) as error:
+    except errors as error:
         raise type(error)(f"{error}.{_example(runbook, platform)}") from None
 
 

@@ -73,6 +73,9 @@ class Runbook(Frozen):
         snake_case; also the folder, the ASL file and the test folder.
     parameters
         Frozen dataclass of what a person may set; each field optional.
+    preparation
+        Lines for a shell that make what the example names, where it has to be there first.
+        `<field>` stands for that field of the target's entry in the platform file.
     children
         Runbooks that a run of this one may start, before its own change or instead of it.
     options
@@ -104,6 +107,7 @@ class Runbook(Frozen):
     target: Target
     parameters: type = NoParameters
     example: dict[str, Any] = field(default_factory=dict)
+    preparation: tuple[str, ...] = ()
     triggers: tuple[Alarm, ...] = ()
     children: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
@@ -148,6 +152,13 @@ class Runbook(Frozen):
         """
         arn = self.target.arn(target[self.target.key], platform, place)
         return f"{arn}/{self.kebab}" if self.harmless else arn
+
+    def preparation_for(self, platform: Platform) -> str:
+        """What to run before the example, for the same configured target."""
+        text = "\n".join(self.preparation)
+        for field_name, value in platform.first(self.target.key).items():
+            text = text.replace(f"<{field_name}>", str(value))
+        return text
 
     def example_input(self, platform: Platform) -> str:
         """JSON that a person can paste into the console: a configured target, observe mode."""

@@ -6,7 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore import xform_name
 
 from docs.generate import (
     COMPOSED,
@@ -24,6 +26,7 @@ from docs.picture import flowchart
 from docs.runbook_page import RunbookPage
 from lambdas.oversight.approve import FIELDS
 from lambdas.remediation import errors
+from lambdas.remediation.contracts import Mode
 from lambdas.remediation.errors import InvalidRequestError, RemediationError, TargetNotFoundError
 from lambdas.remediation.request import read_request
 from local.engine.links import LINKS
@@ -170,6 +173,102 @@ def test_a_runbook_that_cannot_be_undone_says_so(subjects):
     assert "## Deviations from the operations runbook\n\nNone.\n" in page
 
 
+def test_undo_of_what_changes_nothing_itself_is_that_of_its_runbooks(pages):
+    undo = pages["system_outage"].partition("## Undo\n\n")[2].partition("\n\n## ")[0]
+
+    assert undo == (
+        "That of the runbooks that it started: their runs did the changes. Each message has the "
+        "command, and an undo by the id of this run is refused with it."
+    )
+    (line,) = re.findall(r"^\| \[System outage\].*$", readme((ROOT / README).read_text()), re.M)
+    assert "| that of the runbooks it started |" in line
+
+
+def test_a_page_says_how_long_a_run_may_take(pages):
+    assert (
+        "- Takes at most 6 h 44 min with all its waits; where it asks for a yes, 4 h more for that."
+    ) in pages["deploy_infrastructure"]
+
+
+def test_only_what_measures_speaks_of_calm_and_traffic(pages):
+    calm = {name for name, text in pages.items() if " of calm" in text}
+    traffic = {name for name, text in pages.items() if " periods of traffic" in text}
+
+    assert traffic == {
+        "api_gateway_errors",
+        "dynamodb_throttling",
+        "lambda_errors",
+        "optimize_cold_starts",
+        "review_iam_permissions",
+        "system_outage",
+        "update_lambda_code",
+        "update_lambda_environment",
+    }
+    assert calm - traffic == {"deploy_infrastructure", "rotate_api_key"}
+    assert "Here: at most 3 looks. After that nobody watches: " in pages["create_user"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_has_the_command_that_says_yes(pages, name):
+    (given,) = [
+        g for machine, g in started(pages[name]) if machine.endswith(":remediation-approve")
+    ]
+
+    assert set(given) == set(FIELDS)
+    assert (given["run_id"], given["plan_hash"]) == ("<run id>", "<plan hash>")
+
+
+def test_where_nothing_may_be_proposed_nothing_is_approved(subjects):
+    subject = subjects["dynamodb_throttling"]
+    page = RunbookPage(
+        subject.entry,
+        machine=subject.machine,
+        platform=dataclasses.replace(subject.platform, mode=Mode.OBSERVE),
+        prefix=PREFIX,
+    ).text()
+
+    assert "remediation-approve" not in page.partition("## Start it by hand")[2]
+
+
+def prepared(name: str, pages: dict[str, str]) -> list[list[str]]:
+    """Words of each AWS command that a page shows before its example."""
+    by_hand = pages[name].partition("## Start it by hand\n\n")[2].partition("\n\nConsole: ")[0]
+    (block,) = re.findall(r"```bash\n(.+?)```", by_hand, re.DOTALL)
+    lines = block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("aws ")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["create_user", "deploy_infrastructure", "update_lambda_code", "update_lambda_environment"],
+)
+def test_what_an_example_needs_first_is_made_by_commands_that_aws_has(pages, name):
+    (_, service, operation, *words), *others = prepared(name, pages)
+
+    model = botocore.session.get_session().get_service_model(service.removesuffix("api"))
+    by_command = {xform_name(o).replace("_", "-"): o for o in model.operation_names}
+    shape = model.operation_model(by_command[operation]).input_shape
+    options = {f"--{xform_name(member).replace('_', '-')}": member for member in shape.members}
+    given = {options.get(word, word) for word in words if word.startswith("--")}
+    assert given - {"--query", "--output"} <= set(shape.members)
+    assert set(shape.required_members) <= given
+    # All that is left of the placeholders would be one that the platform file does not fill.
+    assert not re.search(r"<\w+>", " ".join(words))
+    assert [other[2] for other in others] in ([], ["wait"])
+
+
+def test_what_an_example_needs_first_is_made_where_the_runbook_looks_for_it(pages):
+    (put,) = prepared("update_lambda_code", pages)
+
+    assert put[3:7] == [
+        "--bucket",
+        "energy-insights-artifacts",
+        "--key",
+        "chat-lambda/2026-03-02.zip",
+    ]
+    assert '"key": "chat-lambda/2026-03-02.zip"' in pages["update_lambda_code"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_on_a_page_is_accepted_and_only_looks(subjects, pages, name):
     subject = subjects[name]
@@ -293,7 +392,7 @@ def test_the_sections_that_alarms_and_messages_name_are_there(tmp_path):
     in_messages = set(re.findall(r"docs/operate\.md, ([A-Z][a-z ]+)\)", code))
 
     assert len(own) == 5
-    assert in_messages == {"Kill switch", "Quarantine"}
+    assert in_messages == {"Breaker", "Kill switch", "Quarantine", "Stop one run"}
     assert ({*own.values()} | in_messages) - headings == set()
     for name, section in own.items():
         assert f"## {section}\n\nAlarm `{name}`: " in text

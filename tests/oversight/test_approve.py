@@ -139,8 +139,10 @@ def test_answer_to_a_run_that_no_longer_waits_is_late(waiting, woken, code):
 
 
 def test_answer_to_a_closed_run_is_late(waiting, run_table):
-    run_table.update(RECORD, values={"state": "closed"})
-    assert refusal(APPROVE) == "run_id: stuck-dial:run-1 does not wait for approval"
+    run_table.update(RECORD, values={"state": "closed", "outcome": "handed_over"})
+    assert refusal(APPROVE) == (
+        "run_id: stuck-dial:run-1 does not wait for approval: it ended handed_over"
+    )
 
 
 # --- doubled ---
@@ -174,7 +176,7 @@ def test_answer_that_lost_a_race_does_not_count(waiting, run_table, woken, calls
 
 def test_wrong_hash_is_refused(waiting, run_table, woken):
     assert refusal(APPROVE | {"plan_hash": "hash-2"}) == (
-        "plan_hash: not the hash of the plan that was proposed"
+        "plan_hash: not the hash of the plan that was proposed; copy it from its message"
     )
     assert "decision" not in run_table.get(RECORD)
     assert woken.made == []
@@ -194,7 +196,9 @@ def test_run_that_was_refused_early_is_unknown(environment, run_table, clock):
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.ACT])
 def test_run_that_asks_nobody_is_refused(begin, mode):
     begin(mode, approval_token="token-1")
-    assert refusal(APPROVE) == "run_id: stuck-dial:run-1 does not wait for approval"
+    assert refusal(APPROVE) == (
+        f"run_id: stuck-dial:run-1 does not wait for approval: it is open, in mode {mode.value}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,11 +213,12 @@ def test_run_that_asks_nobody_is_refused(begin, mode):
             {"run_id": RUN_ID, "plan_hash": "hash-1"},
             f"decision: missing, or not text.{EXAMPLE}",
         ),
-        (APPROVE | {"decision": "yes"}, "decision: 'yes' is not approve or reject"),
-        (APPROVE | {"reason": 5}, "reason: must be text"),
+        (APPROVE | {"decision": "yes"}, f"decision: 'yes' is not approve or reject.{EXAMPLE}"),
+        (APPROVE | {"reason": 5}, f"reason: must be text.{EXAMPLE}"),
         (
             APPROVE | {"task_token": "x"},
-            "task_token: unknown field; accepted are run_id, plan_hash, decision, reason",
+            "task_token: unknown field; accepted are run_id, plan_hash, decision, reason"
+            f".{EXAMPLE}",
         ),
     ],
 )

@@ -233,7 +233,7 @@ def test_second_sweep_of_the_same_red_alarm_tells_a_person(sweep, red, started, 
         f"Alarm {ALARM} is red since {since}.\n"
         "The runbook ran for it and may not run again by itself.\n"
         "\n"
-        "What it would do now:\n"
+        "To see what it would do now, without a change:\n"
         f"aws stepfunctions start-execution --state-machine-arn {MACHINE} --input "
         '\'{"target": {"table_name": "ChatMessage-prod"}, "mode": "observe", '
         '"reason": "alarm still red"}\''
@@ -392,6 +392,17 @@ def lent_out(sweep, run_table):
             "open": "mitigated",
             "mitigation": "standing",
             "mitigation_until": epoch(NOW) + 600,
+            "answer": {
+                "changes": [
+                    {
+                        "api": "dynamodb:UpdateTable",
+                        "resource": ARN,
+                        "before": {"write": 5},
+                        "after": {"write": 11},
+                        "already_applied": False,
+                    }
+                ]
+            },
         }
     )
 
@@ -411,8 +422,10 @@ def test_person_is_reminded_of_a_change_that_is_due(sweep, lent_out, inbox, cloc
     )
     assert message.text == (
         "Run dynamodb-throttling:run-1 changed ChatMessage-prod for the time being.\n"
+        "- dynamodb:UpdateTable table/ChatMessage-prod\n"
+        "    write 5 -> 11\n"
         "\n"
-        "Give it back:\n"
+        "To give it back (to keep it, do nothing: you are told this once):\n"
         f"aws stepfunctions start-execution --state-machine-arn {MACHINE} --input "
         '\'{"undo": "dynamodb-throttling:run-1", "reason": "lease ended"}\''
     )

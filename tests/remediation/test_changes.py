@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.remediation.changes import Position, apply, decisive, position, resource_for, restore
+from lambdas.remediation.changes import (
+    Position,
+    apply,
+    decisive,
+    differences,
+    gone,
+    position,
+    resource_for,
+    restore,
+)
 from lambdas.remediation.contracts import CallResult, Change, PlannedCall
 from lambdas.remediation.errors import (
     ChangeFailedError,
@@ -102,8 +111,8 @@ def test_apply_stops_where_somebody_else_changed_the_resource():
     with pytest.raises(ConcurrentChangeError) as error:
         apply([planned("a"), planned("b")], [shelf], clock)
     assert str(error.value) == (
-        "arn:shelf/b: expected {'b': 1} before shelf:Put, found {'b': 7}; someone else changed it, "
-        "look before starting again"
+        "arn:shelf/b: someone else changed it before shelf:Put: b is 7, not 1; look before "
+        "starting again"
     )
     assert shelf.put == [{"a": 2}]
 
@@ -140,14 +149,39 @@ def test_restore_refuses_what_is_neither_as_before_nor_as_after():
     with pytest.raises(RollbackFailedError) as error:
         restore([planned("a"), planned("b")], [shelf], clock)
     assert str(error.value) == (
-        "arn:shelf/b: cannot take shelf:Put back, it is neither {'b': 2} nor {'b': 1} now"
+        "arn:shelf/b: cannot take shelf:Put back, it is neither as this run left it nor as it was "
+        "before: b is 7, not 2"
     )
     assert shelf.put == []
 
 
 def test_restore_refuses_what_cannot_be_reversed():
-    with pytest.raises(RollbackFailedError):
+    with pytest.raises(RollbackFailedError) as error:
         restore([planned("a", reversible=False)], [Shelf(a=2)], clock)
+    assert str(error.value) == "arn:shelf/a: shelf:Put has no way back"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "now", "told"),
+    [
+        ({"a": 2, "b": 1}, {"a": 2, "b": 7}, "b is 7, not 1"),
+        ({"a": {"x": 1, "y": 2}}, {"a": {"x": 3, "y": 4}}, "a.x is 3, not 1, a.y is 4, not 2"),
+        ({"a": None}, {"a": 7}, "a is 7, not none"),
+        ({"a": 1}, {"a": None}, "a is gone"),
+        ({"a": {"x": 1}}, {"a": None}, "a.x is gone"),
+        ({"a": 1}, {"a": "v" * 101}, f"a is {'v' * 97}..., not 1"),
+    ],
+)
+def test_what_is_otherwise_is_told_in_words(wanted, now, told):
+    assert differences(wanted, now) == told
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [({"a": None, "b": 1}, True), ({"a": None, "b": 7}, False), ({"a": 7, "b": 1}, False)],
+)
+def test_what_should_be_is_gone_where_nothing_else_took_its_place(now, expected):
+    assert gone({"a": 2, "b": 1}, now) is expected
 
 
 @pytest.mark.parametrize("error", [ThrottledError, ResourceBusyError])

@@ -283,6 +283,21 @@ def test_observed_run_is_a_note(execution, inbox):
     assert planned in message.text
 
 
+def test_observed_run_that_would_be_refused_says_so_once(execution, run_table, script, inbox):
+    run_table.put({"pk": "SWITCH", "automation": "off", "reason": "OPS-7"})
+    script.prepare_error = PrerequisiteNotMetError("the dials are on auto")
+    answer = execution("run-1").started(OBSERVE).finish()["answer"]
+    assert answer["outcome"] == "proposed"
+    assert answer["reason"] == "would be refused: the dials are on auto"
+    (message,) = inbox.messages
+    assert "Why: would be refused: the dials are on auto\n" in message.text
+    assert (
+        "Would be refused now: automation is switched off (OPS-7); switch it on again first "
+        "(docs/operate.md, Kill switch)\n"
+    ) in message.text
+    assert message.text.count("the dials are on auto") == 1
+
+
 def test_observed_run_without_a_remedy_is_proposed(execution, script):
     script.decision = Decision.HAND_OVER
     assert outcome(execution("run-1").started(OBSERVE).finish()) == "proposed"
@@ -481,7 +496,7 @@ def test_lost_result_of_begin_is_handed_over_and_frees_the_target(execution, run
     result = one.finish()
     assert (outcome(result), result["answer"]["reason"]) == (
         "handed_over",
-        "Begin failed: States.Timeout: ",
+        "Begin failed: States.Timeout",
     )
     assert "owner" not in run_table.get(LOCK)
     assert run_table.get(PAIR) == {**FREE, "cool_down_until": COOLED_DOWN}
@@ -612,8 +627,9 @@ def test_answer_of_a_roll_back_that_failed(execution, script, inbox):
     answer = broken(execution("run-1"), script)["answer"]
     assert answer["outcome"] == "rollback_failed"
     assert answer["reason"] == (
-        f"Still 12 errors a minute.; taking it back failed: {dial.ARN}: cannot take "
-        "dynamodb:TurnDial back, it is neither {'write': 5} nor {'write': 1} now"
+        f"Still 12 errors a minute; taking it back failed: {dial.ARN}: cannot take "
+        "dynamodb:TurnDial back, it is neither as this run left it nor as it was before: write is "
+        "3, not 5"
     )
     assert answer["undo"] is None
     assert answer["next_action"] == (

@@ -214,7 +214,8 @@ def test_quarantine_refuses_with_the_run_that_left_it(guard, run_table):
 def test_lock_of_another_runbook_refuses_with_holder_and_end(guard, run_table):
     run_table.put({"pk": LOCK, "owner": "other:9", "lease_until": epoch(LEASE)})
     assert refused(guard(), make(), TargetLockedError) == (
-        f"run other:9 is changing {ARN} and holds it until 2026-03-02T13:10:00.000Z at the latest"
+        f"run other:9 is changing {ARN} and holds it until 2026-03-02T13:10:00.000Z at the latest; "
+        "wait for its end, or stop it (docs/operate.md, Stop one run)"
     )
 
 
@@ -223,7 +224,8 @@ def test_open_breaker_refuses_until_it_closes(guard, run_table):
         {"pk": "BREAKER#dial", "failures": 2, "open_until": epoch(NOW + timedelta(hours=2))}
     )
     assert refused(guard(), make(), BreakerOpenError) == (
-        "dial failed too often and is stopped until 2026-03-02T14:10:00.000Z"
+        "dial failed too often and is stopped until 2026-03-02T14:10:00.000Z; find out why, or "
+        "free it now (docs/operate.md, Breaker)"
     )
 
 
@@ -240,8 +242,9 @@ def test_breaker_that_is_not_open_refuses_nothing(guard, run_table, breaker):
 def test_budget_of_the_target_refuses_until_the_next_hour(guard, run_table):
     run_table.put({"pk": BUDGET, "used": 2})
     assert refused(guard(), make(), BudgetExceededError) == (
-        "2 of 2 changes allowed in this hour are used; next ones from 2026-03-02T13:00:00.000Z, or "
-        "raise runbooks.dial.limits.max_changes_per_hour in platform.json"
+        f"budget of dial on {ARN}: 2 of 2 changes of this hour are used up until "
+        "2026-03-02T13:00:00.000Z; wait, or raise runbooks.dial.limits.max_changes_per_hour in "
+        "platform.json"
     )
 
 
@@ -253,8 +256,9 @@ def test_what_people_start_takes_no_share_of_the_platforms_budget(run_table):
 def test_budget_of_the_platform_refuses_until_the_next_hour(guard, run_table):
     run_table.put({"pk": PLATFORM_BUDGET, "used": 6})
     assert refused(guard(), make(), BudgetExceededError) == (
-        "6 of 6 changes allowed in this hour are used; next ones from 2026-03-02T13:00:00.000Z, or "
-        "raise max_changes_per_hour in platform.json"
+        "budget of the whole platform, for what starts by itself: 6 of 6 changes of this hour are "
+        "used up until 2026-03-02T13:00:00.000Z; wait, or raise max_changes_per_hour, at the top "
+        "level, in platform.json"
     )
 
 
@@ -411,12 +415,16 @@ def test_observe_lists_everything_that_would_refuse(guard, run_table):
         f"dial has just acted on {ARN} and pauses until 2026-03-02T13:10:00.000Z; undo still works",
         f"{ARN} is quarantined since run dial:0 could not be rolled back; look at it, then release "
         "it (docs/operate.md, Quarantine)",
-        f"run other:9 is changing {ARN} and holds it until 2026-03-02T13:10:00.000Z at the latest",
-        "dial failed too often and is stopped until 2026-03-02T13:10:00.000Z",
-        "2 of 2 changes allowed in this hour are used; next ones from 2026-03-02T13:00:00.000Z, or "
-        "raise runbooks.dial.limits.max_changes_per_hour in platform.json",
-        "6 of 6 changes allowed in this hour are used; next ones from 2026-03-02T13:00:00.000Z, or "
-        "raise max_changes_per_hour in platform.json",
+        f"run other:9 is changing {ARN} and holds it until 2026-03-02T13:10:00.000Z at the latest; "
+        "wait for its end, or stop it (docs/operate.md, Stop one run)",
+        "dial failed too often and is stopped until 2026-03-02T13:10:00.000Z; find out why, or "
+        "free it now (docs/operate.md, Breaker)",
+        f"budget of dial on {ARN}: 2 of 2 changes of this hour are used up until "
+        "2026-03-02T13:00:00.000Z; wait, or raise runbooks.dial.limits.max_changes_per_hour in "
+        "platform.json",
+        "budget of the whole platform, for what starts by itself: 6 of 6 changes of this hour are "
+        "used up until 2026-03-02T13:00:00.000Z; wait, or raise max_changes_per_hour, at the top "
+        "level, in platform.json",
     ]
 
 

@@ -242,11 +242,38 @@ def test_observed_run_lists_what_would_refuse_it(execution, run_table):
     ]
 
 
+@pytest.mark.parametrize("given", [{"target": dial.TARGET}, PROPOSE], ids=["act", "propose"])
+def test_parameter_that_the_plan_cannot_use_is_refused_with_an_example(execution, script, given):
+    script.prepare_error = InvalidRequestError("parameters.max_position: too high for this dial")
+    one = execution("run-1").begin(given)
+    with pytest.raises(InvalidRequestError) as refusal:
+        one.prepare()
+    assert str(refusal.value) == f"parameters.max_position: too high for this dial.{EXAMPLE}"
+
+
+def test_refusal_that_no_input_would_change_has_no_example(execution, script):
+    script.prepare_error = TargetNotFoundError("table ChatMessage-prod: not found")
+    one = execution("run-1").begin({"target": dial.TARGET})
+    with pytest.raises(TargetNotFoundError) as refusal:
+        one.prepare()
+    assert str(refusal.value) == "table ChatMessage-prod: not found"
+
+
+def test_observed_run_shows_the_example_too(execution, script, run_table):
+    script.prepare_error = InvalidRequestError("parameters.max_position: too high for this dial")
+    execution("run-1").started(OBSERVE)
+    plan = run_table.record("stuck-dial:run-1").plan
+    assert plan.reason == (
+        f"would be refused: parameters.max_position: too high for this dial.{EXAMPLE}"
+    )
+
+
 def test_observed_run_reports_a_missing_prerequisite(execution, script, run_table):
     script.prepare_error = PrerequisiteNotMetError("the dials are on auto")
     execution("run-1").started(OBSERVE)
     plan = run_table.record("stuck-dial:run-1").plan
-    assert (plan.decision, plan.reason) == (Decision.HAND_OVER, "the dials are on auto")
+    assert plan.decision is Decision.HAND_OVER
+    assert plan.reason == "would be refused: the dials are on auto"
     assert plan.would_refuse == ["the dials are on auto"]
 
 
@@ -487,6 +514,30 @@ def test_world_that_moved_after_the_question_refuses_with_a_fresh_command(execut
     assert run_table.get(LOCK) == {}
 
 
+def test_fresh_command_asks_for_the_same_parameters(execution, run_table):
+    one = execution("run-1").started(PROPOSE | {"parameters": {"max_position": 7}}).ask()
+    approve(run_table)
+    dial.Dials.positions["write"] = 2
+    with pytest.raises(WorldMovedError) as refusal:
+        one.claim()
+    assert str(refusal.value).endswith(
+        '\'{"target": {"table_name": "ChatMessage-prod"}, "parameters": {"max_position": 7}, '
+        '"mode": "propose", "reason": "OPS-9"}\''
+    )
+
+
+def test_fresh_command_of_an_undo_is_one_too(execution, run_table):
+    verified(execution("run-1"))
+    one = execution("run-2").started(UNDO | {"mode": "propose"}).ask()
+    run_table.update("RUN#stuck-dial:run-2", values={"decision": "approve"})
+    dial.Dials.positions["write"] = 2
+    with pytest.raises(WorldMovedError) as refusal:
+        one.claim()
+    assert str(refusal.value).endswith(
+        '\'{"undo": "stuck-dial:run-1", "mode": "propose", "reason": "was a load test"}\''
+    )
+
+
 # --- undo ---
 
 
@@ -583,8 +634,34 @@ def test_undo_of_what_somebody_changed_since_is_refused(execution):
     with pytest.raises(WorldMovedError) as refusal:
         one.prepare()
     assert str(refusal.value) == (
-        f"undo: {dial.ARN} is no longer what run stuck-dial:run-1 left ({{'write': 7}} instead of "
-        "{'write': 5}); change it by hand"
+        f"undo: {dial.ARN} is no longer what run stuck-dial:run-1 left: write is 7, not 5; "
+        "change it by hand"
+    )
+
+
+def test_undo_of_what_is_gone_says_so(execution):
+    verified(execution("run-1"))
+    dial.Dials.positions["write"] = None
+    one = execution("run-2").begin(UNDO)
+    with pytest.raises(WorldMovedError) as refusal:
+        one.prepare()
+    assert str(refusal.value) == (
+        f"undo: what run stuck-dial:run-1 left at {dial.ARN} is gone; there is nothing to take back"
+    )
+
+
+def test_undo_of_what_cannot_be_found_any_more_says_so(execution, monkeypatch):
+    verified(execution("run-1"))
+    one = execution("run-2").begin(UNDO)
+
+    def missing(_self, call):
+        raise TargetNotFoundError(f"{call.resource}: not found")
+
+    monkeypatch.setattr(dial.Dials, "present", missing)
+    with pytest.raises(WorldMovedError) as refusal:
+        one.prepare()
+    assert str(refusal.value) == (
+        f"undo: what run stuck-dial:run-1 left at {dial.ARN} is gone; there is nothing to take back"
     )
 
 

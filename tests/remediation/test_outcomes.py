@@ -84,7 +84,7 @@ def refused(error: str, message: str = "because") -> Failure:
         ),
         (
             Facts(change=CHANGE, verification=PASSED),
-            Outcome(name=OutcomeName.VERIFIED, reason="Too little capacity.", held=True),
+            Outcome(name=OutcomeName.VERIFIED, reason="Too little capacity.", held=None),
         ),
         (
             Facts(change=CHANGE, verification=PASSED, hold=FAILED),
@@ -202,6 +202,12 @@ def test_no_answer_in_time_leaves_a_proposal():
     assert judge(run(mode=Mode.PROPOSE), PLAN, Facts(failure=late)) == Outcome(
         name=OutcomeName.PROPOSED, reason="not approved in time; nothing was changed"
     )
+
+
+def test_time_out_without_a_message_ends_without_a_colon():
+    timed_out = Failure(error="States.Timeout", message="", state="Verify")
+    outcome = judge(run(), PLAN, Facts(failure=timed_out))
+    assert outcome.reason == "Verify failed: States.Timeout"
 
 
 def test_time_out_of_another_state_is_not_a_proposal():

@@ -187,6 +187,22 @@ def test_example_is_accepted_as_it_stands():
     assert read(example).mode is Mode.OBSERVE
 
 
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        (PLATFORM["tables"], "put ChatMessage-prod <pointer_parameter>\nwait"),
+        ([], "put <table_name> <pointer_parameter>\nwait"),
+        ([{"table_name": "t", "pointer_parameter": "/p"}], "put t /p\nwait"),
+    ],
+    ids=["a field is missing", "no target", "filled in"],
+)
+def test_what_the_example_needs_first_names_the_same_target(tables, told):
+    runbook = dataclasses.replace(
+        dial.RUNBOOK, preparation=("put <table_name> <pointer_parameter>", "wait")
+    )
+    assert runbook.preparation_for(parse(PLATFORM | {"tables": tables})) == told
+
+
 # --- how far a request may go ---
 
 

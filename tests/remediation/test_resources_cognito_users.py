@@ -334,6 +334,14 @@ class TestCheckedUsername:
     def test_what_people_type(self):
         assert checked_username("a.b+c@example.com") == "a.b+c@example.com"
 
+    def test_what_is_missing_is_said_to_be(self):
+        with pytest.raises(InvalidRequestError) as caught:
+            checked_username(None)
+
+        assert str(caught.value) == (
+            "parameters.username: missing; the user: username, id, or e-mail address"
+        )
+
     @pytest.mark.parametrize("given", [None, "", "two words", "line\nbreak", "x" * 129])
     def test_what_cognito_would_not_take(self, given):
         with pytest.raises(InvalidRequestError) as caught:

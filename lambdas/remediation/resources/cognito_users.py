@@ -186,7 +186,9 @@ def checked_username(given: str | None) -> str:
         There is none, or Cognito would not take it.
     """
     if not given:
-        raise InvalidRequestError("parameters.username: missing; say which user")
+        raise InvalidRequestError(
+            "parameters.username: missing; the user: username, id, or e-mail address"
+        )
     visible = given.isprintable() and not any(c.isspace() for c in given)
     if len(given) > _MAX_USERNAME or not visible:
         raise InvalidRequestError(

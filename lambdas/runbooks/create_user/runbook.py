@@ -47,6 +47,9 @@ RUNBOOK = Runbook(
     target=CognitoUserPool(),
     parameters=CreateUserParameters,
     example={"username": "new.colleague@example.com", "groups": ["Analysts"]},
+    preparation=(
+        "aws cognito-idp create-group --user-pool-id <user_pool_id> --group-name Analysts",
+    ),
     limits=CreateUserLimits(),
     mode=Mode.ACT,
     keep_when_ineffective=False,

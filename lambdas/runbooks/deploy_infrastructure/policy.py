@@ -90,6 +90,11 @@ def required_name(given: object) -> str:
     InvalidRequestError
         No change set is named, or not as CloudFormation names them.
     """
+    if given is None:
+        raise InvalidRequestError(
+            "parameters.change_set_name: missing; the name of the change set to execute, which "
+            "`cdk deploy --method=prepare-change-set --change-set-name <name>` prepares"
+        )
     if not isinstance(given, str) or not _CHANGE_SET_NAME.fullmatch(given):
         raise InvalidRequestError(
             f"parameters.change_set_name: {given!r} is no name of a change set; prepare one with "

@@ -34,8 +34,7 @@ class DeployInfrastructureParameters(Frozen):
     ----------
     change_set_name
         The change set to execute, as the pipeline prepared it (`cdk deploy
-        --method=prepare-change-set --change-set-name <name>`). Without it there is nothing to
-        deploy.
+        --method=prepare-change-set --change-set-name <name>`). Required.
     accept_data_loss
         Logical ids of what holds data and may be removed or replaced, reviewed one by one. Then a
         yes is needed: `mode` must be `propose`.
@@ -56,6 +55,15 @@ RUNBOOK = Runbook(
     target=Stack(),
     parameters=DeployInfrastructureParameters,
     example={"change_set_name": "release-7"},
+    preparation=(
+        "# or, of a CDK app: cdk deploy <stack_name> --method=prepare-change-set \\",
+        "#   --change-set-name release-7",
+        "aws cloudformation create-change-set --stack-name <stack_name> \\",
+        "  --change-set-name release-7 --template-body file://template.json \\",
+        "  --capabilities CAPABILITY_IAM CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND",
+        "aws cloudformation wait change-set-create-complete --stack-name <stack_name> \\",
+        "  --change-set-name release-7",
+    ),
     limits=DeployInfrastructureLimits(),
     mode=Mode.PROPOSE,
     heeds_runs=True,

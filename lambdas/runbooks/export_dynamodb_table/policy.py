@@ -12,7 +12,7 @@ from lambdas.remediation.contracts import (
     Verification,
     iso,
 )
-from lambdas.remediation.errors import PrerequisiteNotMetError
+from lambdas.remediation.errors import InvalidRequestError, PrerequisiteNotMetError
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.dynamodb_export import (
     COMPLETED,
@@ -73,8 +73,10 @@ def decide(situation: Situation) -> Plan:
 
     Raises
     ------
+    InvalidRequestError
+        The time is out of the recovery window.
     PrerequisiteNotMetError
-        Point-in-time recovery is off, the bucket is not safe, or the time is out of the window.
+        Point-in-time recovery is off, or the bucket is not safe.
     """
     export_time = _export_time(situation)
     call = export_table(
@@ -107,7 +109,7 @@ def _export_time(situation: Situation) -> datetime:
         )
     wanted = situation.export_time
     if wanted is not None and not window.earliest <= wanted <= window.latest:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             f"parameters.export_time: {iso(wanted)} is outside the recovery window of {name}, "
             f"{iso(window.earliest)} to {iso(window.latest)}; type a time in it, or leave it out "
             "for the newest"

@@ -14,6 +14,7 @@ from lambdas.remediation.contracts import (
 )
 from lambdas.remediation.errors import (
     ChangeFailedError,
+    InvalidRequestError,
     PrerequisiteNotMetError,
     ResourceBusyError,
     RollbackFailedError,
@@ -47,7 +48,12 @@ _PRESENT = [*_FIND, "s3:ListBucket@exports"]
         "s3:GetBucketPublicAccessBlock@exports",
         "s3:GetEncryptionConfiguration@exports",
     ],
-    raises=[PrerequisiteNotMetError, TargetNotFoundError, ThrottledError],
+    raises=[
+        InvalidRequestError,
+        PrerequisiteNotMetError,
+        TargetNotFoundError,
+        ThrottledError,
+    ],
 )
 def prepare(
     *, run: Run, platform: Platform, exports: TableExports, objects: ExportObjects

@@ -12,7 +12,11 @@ from lambdas.remediation.contracts import (
     Verification,
     encode,
 )
-from lambdas.remediation.errors import PrerequisiteNotMetError, ResourceBusyError
+from lambdas.remediation.errors import (
+    InvalidRequestError,
+    PrerequisiteNotMetError,
+    ResourceBusyError,
+)
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.resources.contributor_insights import (
     INSIGHTS,
@@ -70,8 +74,10 @@ def decide(situation: Situation) -> Plan:
     ------
     ResourceBusyError
         The table is being updated.
+    InvalidRequestError
+        Nothing is asked for, or what cannot be.
     PrerequisiteNotMetError
-        Nothing is asked for, or it is there already, or it cannot be.
+        It is there already, or the table has no room for it.
     """
     asked = situation.asked
     if asked.insights is None and asked.index is None:
@@ -91,7 +97,7 @@ def decide(situation: Situation) -> Plan:
 
 def _report_only(situation: Situation) -> Plan:
     if not situation.observing:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             "parameters: nothing to change is asked for; set parameters.insights or "
             "parameters.index, or ask for a report with mode observe"
         )
@@ -130,7 +136,7 @@ def _insights(situation: Situation) -> tuple[PlannedCall, str] | None:
     if asked.insights is None:
         return None
     if asked.insights.value.upper() != OFF and not asked.show_keys:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             "parameters.show_keys: Contributor Insights shows the keys of "
             f"{name} as they are, to everybody who may read CloudWatch, and they may be personal "
             "data; set it to true if that is allowed"
@@ -160,7 +166,7 @@ def _index(situation: Situation) -> tuple[PlannedCall, str] | None:
     if there is not None and there.definition == wanted:
         return None
     if there is not None:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             f"parameters.index.index_name: {table.table_name} has an index {asked.index_name} "
             f"that is another one ({_text(there)}); choose another name"
         )
@@ -182,7 +188,7 @@ def _text(index: Index) -> str:
 
 def _check_name(asked: NewIndex) -> None:
     if not _INDEX_NAME.fullmatch(asked.index_name):
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             f"parameters.index.index_name: {asked.index_name!r} is not an index name; use 3 to "
             "255 letters, digits, '_', '.' or '-'"
         )
@@ -191,14 +197,14 @@ def _check_name(asked: NewIndex) -> None:
 def _keys(asked: NewIndex, table: IndexedTable) -> dict[str, str]:
     """Key attributes and their types, partition key first."""
     if (asked.sort_key is None) != (asked.sort_key_type is None):
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             "parameters.index.sort_key: needs sort_key_type (S, N or B) beside it, and neither "
             "without the other"
         )
     keys = {asked.partition_key: asked.partition_key_type.value}
     if asked.sort_key is not None and asked.sort_key_type is not None:
         if asked.sort_key == asked.partition_key:
-            raise PrerequisiteNotMetError(
+            raise InvalidRequestError(
                 f"parameters.index.sort_key: {asked.sort_key!r} is the partition key already; "
                 "name another attribute, or leave it out"
             )
@@ -207,7 +213,7 @@ def _keys(asked: NewIndex, table: IndexedTable) -> dict[str, str]:
         _check_attribute(name)
         known = table.attribute_types.get(name, attribute_type)
         if known != attribute_type:
-            raise PrerequisiteNotMetError(
+            raise InvalidRequestError(
                 f"parameters.index: {name} is a key of type {known} in {table.table_name}, not "
                 f"{attribute_type}; type {known}"
             )
@@ -216,7 +222,7 @@ def _keys(asked: NewIndex, table: IndexedTable) -> dict[str, str]:
 
 def _check_attribute(name: str) -> None:
     if not 1 <= len(name.encode()) <= _MAX_ATTRIBUTE_NAME:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             f"parameters.index: {name[:20]!r} is not the name of an attribute; use 1 to "
             f"{_MAX_ATTRIBUTE_NAME} bytes"
         )
@@ -228,11 +234,11 @@ def _check_included(asked: NewIndex, limits: OptimizeDynamoDbQueriesLimits) -> N
     keys = {asked.partition_key, asked.sort_key}
     twice = [n for n in asked.include if n in keys or asked.include.count(n) > 1]
     if twice:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             f"parameters.index.include: {twice[0]!r} is in the index already; leave it out"
         )
     if len(asked.include) > limits.max_included_attributes:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             f"parameters.index.include: {len(asked.include)} attributes are above "
             f"{limits.max_included_attributes}; the ceiling is runbooks.optimize_dynamodb_queries."
             "limits.max_included_attributes in platform.json"

@@ -19,6 +19,7 @@ from lambdas.remediation.contracts import (
 from lambdas.remediation.errors import (
     ChangeFailedError,
     ConcurrentChangeError,
+    InvalidRequestError,
     PrerequisiteNotMetError,
     ResourceBusyError,
     RollbackFailedError,
@@ -50,7 +51,13 @@ _DESCRIBE = ["dynamodb:DescribeContributorInsights", "dynamodb:DescribeTable"]
         "cloudwatch:GetInsightRuleReport",
         "cloudwatch:GetMetricData",
     ],
-    raises=[PrerequisiteNotMetError, ResourceBusyError, TargetNotFoundError, ThrottledError],
+    raises=[
+        InvalidRequestError,
+        PrerequisiteNotMetError,
+        ResourceBusyError,
+        TargetNotFoundError,
+        ThrottledError,
+    ],
 )
 def prepare(
     *,

@@ -119,9 +119,9 @@ def check_request(asked: Wanted, mode: Mode, pointer_name: str | None) -> None:
     Raises
     ------
     InvalidRequestError
-        A backup and a moment are both named.
+        A backup and a moment are both named, or a cut-over is asked for without asking first.
     PrerequisiteNotMetError
-        A cut-over is asked for without a parameter to change, or without asking first.
+        A cut-over is asked for without a parameter to change.
     """
     if asked.backup_arn and asked.restore_time:
         raise InvalidRequestError(
@@ -133,7 +133,7 @@ def check_request(asked: Wanted, mode: Mode, pointer_name: str | None) -> None:
             "restore without cut_over and put the table into use by hand"
         )
     if asked.cut_over and mode is Mode.ACT:
-        raise PrerequisiteNotMetError(
+        raise InvalidRequestError(
             f"parameters.cut_over: moves the application to another table, which needs a yes; "
             f"{ASK_FIRST}"
         )

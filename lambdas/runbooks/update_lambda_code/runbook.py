@@ -42,6 +42,13 @@ RUNBOOK = Runbook(
         "sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
         "canary_percent": 10,
     },
+    preparation=(
+        "# prints version_id; the bucket must be versioned",
+        "aws s3api put-object --bucket <code_bucket> --key chat-lambda/2026-03-02.zip \\",
+        "  --body package.zip --query VersionId --output text",
+        "# prints sha256",
+        "openssl dgst -sha256 -binary package.zip | base64",
+    ),
     limits=ReleaseLimits(),
     options={"require_smoke_event": True},
     mode=Mode.ACT,

@@ -38,6 +38,12 @@ RUNBOOK = Runbook(
     target=LambdaFunction(),
     parameters=UpdateLambdaEnvironmentParameters,
     example={"set": ["API_ENDPOINT"], "remove": ["OLD_FLAG"], "canary_percent": 10},
+    preparation=(
+        '# variables.json is the whole secret, for example {"API_ENDPOINT": "..."}; values in a',
+        "# file stay out of the shell's history",
+        "aws secretsmanager put-secret-value --secret-id <variables_secret_id> \\",
+        "  --secret-string file://variables.json --query VersionId --output text",
+    ),
     limits=ReleaseLimits(),
     options={"require_smoke_event": True},
     mode=Mode.ACT,

@@ -77,7 +77,16 @@ class TestRequiredName:
     def test_a_name(self):
         assert policy.required_name("release-2") == "release-2"
 
-    @pytest.mark.parametrize("given", [None, "", "2-release", "a b", "a" * 129, SET_ARN])
+    def test_what_is_missing_is_said_to_be(self):
+        with pytest.raises(InvalidRequestError) as caught:
+            policy.required_name(None)
+
+        assert str(caught.value) == (
+            "parameters.change_set_name: missing; the name of the change set to execute, which "
+            "`cdk deploy --method=prepare-change-set --change-set-name <name>` prepares"
+        )
+
+    @pytest.mark.parametrize("given", ["", "2-release", "a b", "a" * 129, SET_ARN])
     def test_what_is_none(self, given):
         with pytest.raises(InvalidRequestError) as caught:
             policy.required_name(given)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from lambdas.remediation.contracts import Decision, Plan, Verdict, decode, encode
-from lambdas.remediation.errors import PrerequisiteNotMetError
+from lambdas.remediation.errors import InvalidRequestError, PrerequisiteNotMetError
 from lambdas.remediation.resources.dynamodb_export import Export, RecoveryWindow
 from lambdas.remediation.resources.export_objects import ExportBucket, Manifest
 from lambdas.runbooks.export_dynamodb_table.policy import (
@@ -41,8 +41,12 @@ def situation(**overrides) -> Situation:
 
 
 def refusal(**overrides) -> str:
-    with pytest.raises(PrerequisiteNotMetError) as caught:
+    with pytest.raises((InvalidRequestError, PrerequisiteNotMetError)) as caught:
         decide(situation(**overrides))
+    # Whoever typed it is shown an input that works; nobody else is.
+    assert isinstance(caught.value, InvalidRequestError) == str(caught.value).startswith(
+        "parameters"
+    )
     return str(caught.value)
 
 

@@ -5,7 +5,11 @@ import dataclasses
 import pytest
 
 from lambdas.remediation.contracts import Decision, Plan, Verdict, Verification, decode, encode
-from lambdas.remediation.errors import PrerequisiteNotMetError, ResourceBusyError
+from lambdas.remediation.errors import (
+    InvalidRequestError,
+    PrerequisiteNotMetError,
+    ResourceBusyError,
+)
 from lambdas.remediation.resources.contributor_insights import Insights
 from lambdas.remediation.resources.table_indexes import Index, IndexedTable, definition
 from lambdas.remediation.resources.table_requests import Requests
@@ -68,8 +72,12 @@ def table(**overrides) -> IndexedTable:
 
 
 def refusal(**asked) -> str:
-    with pytest.raises(PrerequisiteNotMetError) as caught:
+    with pytest.raises((InvalidRequestError, PrerequisiteNotMetError)) as caught:
         decide(situation(**asked))
+    # Whoever typed it is shown an input that works; nobody else is.
+    assert isinstance(caught.value, InvalidRequestError) == str(caught.value).startswith(
+        "parameters"
+    )
     return str(caught.value)
 
 

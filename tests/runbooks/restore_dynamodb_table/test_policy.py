@@ -77,7 +77,7 @@ class TestRequest:
         assert "no pointer_parameter in platform.json" in str(error.value)
 
     def test_a_cut_over_needs_a_yes(self):
-        with pytest.raises(PrerequisiteNotMetError) as error:
+        with pytest.raises(InvalidRequestError) as error:
             policy.check_request(Wanted(cut_over=True), Mode.ACT, "/shop/orders")
 
         assert 'start again with "mode": "propose"' in str(error.value)
