@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 from lambdas.remediation import clients, observability
@@ -135,6 +136,31 @@ def test_nothing_is_done_for_a_version_that_is_not_pending(vault: Vault) -> None
         vault.step("createSecret")
 
     assert TOKEN not in vault.labels()
+
+
+@pytest.mark.parametrize("value", ["planted", '{"other": "planted"}'])
+def test_a_value_of_another_shape_ends_the_rotation_at_its_first_step(
+    aws: None, use_platform: Any, value: str
+) -> None:
+    use_platform(secrets=SECRETS)
+    vault = Vault("keys/json", value)
+    moved: list[dict[str, Any]] = []
+
+    def move(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        """For moto, which knows no empty version."""
+        moved.append(json.loads(params["body"]))
+        return AWSResponse("", 200, {}, None), {}
+
+    vault.client.meta.events.register("before-call.secrets-manager.UpdateSecretVersionStage", move)
+
+    with pytest.raises(PrerequisiteNotMetError) as caught:
+        vault.step("createSecret")
+
+    assert "the text field api_key, which platform.json names" in str(caught.value)
+    assert "planted" not in str(caught.value)
+    assert moved == [
+        {"SecretId": vault.arn, "VersionStage": "AWSPENDING", "RemoveFromVersionId": TOKEN}
+    ]
 
 
 def test_nothing_is_done_while_rotation_is_off(vault: Vault) -> None:
