@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 from lambdas.remediation import clients, observability
@@ -140,25 +139,19 @@ def test_nothing_is_done_for_a_version_that_is_not_pending(vault: Vault) -> None
 
 @pytest.mark.parametrize("value", ["planted", '{"other": "planted"}'])
 def test_a_value_of_another_shape_ends_the_rotation_at_its_first_step(
-    aws: None, use_platform: Any, value: str
+    use_platform: Any, calls_of: Any, value: str
 ) -> None:
     use_platform(secrets=SECRETS)
     vault = Vault("keys/json", value)
-    moved: list[dict[str, Any]] = []
-
-    def move(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
-        """For moto, which knows no empty version."""
-        moved.append(json.loads(params["body"]))
-        return AWSResponse("", 200, {}, None), {}
-
-    vault.client.meta.events.register("before-call.secrets-manager.UpdateSecretVersionStage", move)
+    labels = calls_of("secretsmanager", "UpdateSecretVersionStage")
+    labels.will_answer({})  # moto knows no empty version
 
     with pytest.raises(PrerequisiteNotMetError) as caught:
         vault.step("createSecret")
 
     assert "the text field api_key, which platform.json names" in str(caught.value)
     assert "planted" not in str(caught.value)
-    assert moved == [
+    assert labels.made == [
         {"SecretId": vault.arn, "VersionStage": "AWSPENDING", "RemoveFromVersionId": TOKEN}
     ]
 
