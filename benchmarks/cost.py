@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.catalog import CatalogEntry
-from stacks.composition import WAIT_LIMIT, State, compose
+from stacks.composition import CHILD_STATES, ROUND_STATES, WAIT_LIMIT, State, compose
 
 ALARM_METRIC, FAST_ALARM_METRIC = 0.10, 0.30
 IDLE = {
@@ -85,22 +85,26 @@ def _lambda(invocations: int) -> float:
     return invocations * (SECONDS_PER_INVOCATION * MEMORY_GB * GB_SECOND + INVOCATION)
 
 
-def run(machine: State, limits: dict[str, int], *, last_pass: bool) -> Run:
+def run(machine: State, limits: dict[str, int], *, children: bool, last_pass: bool) -> Run:
     """A run that is healed at the first look, or only at the last pass of every loop.
 
     Every state of the machine counts once, taken or not, and the states of a loop once per pass:
-    more than any real run enters. The hold watch always looks `hold_checks` times.
+    more than any real run enters. The hold watch always looks `hold_checks` times. Without
+    `children` a run cannot enter the states that start and join another; its time-out, too, leaves
+    them out. What a plan of several runbooks repeats counts once per round.
     """
     states: dict[str, State] = machine["States"]
-    passes = dict.fromkeys(states, 1)
+    closed = set() if children else CHILD_STATES
+    rounds = dict.fromkeys(ROUND_STATES, limits.get("child_rounds", 1))
+    passes = {name: rounds.get(name, 1) for name in states if name not in closed}
     for name, state in states.items():
-        if state["Type"] == "Wait":
+        if name in passes and state["Type"] == "Wait":
             loop = WAIT_LIMIT.findall(str(state["Seconds"]))[0]
             always = f"{loop}_checks" in limits
             count = limits[f"{loop}_checks" if always else f"{loop}_attempts"]
             for member in shortest_path(states, state["Next"], name):
-                passes[member] = count if always or last_pass else 1
-    tasks = [n for n, s in states.items() if "FunctionName" in s.get("Arguments", {})]
+                passes[member] = rounds.get(name, 1) * (count if always or last_pass else 1)
+    tasks = [n for n in passes if "FunctionName" in states[n].get("Arguments", {})]
     return Run(transitions=sum(passes.values()), invocations=sum(passes[n] for n in tasks))
 
 

@@ -80,7 +80,8 @@ def _run_rows() -> Iterator[Row]:
         composed = cost.machine_of(entry, machine(ENVELOPE), limits)
         name = entry.runbook.name
         for last_pass, when in ((False, "first look"), (True, "last poll of every loop")):
-            run = cost.run(composed, limits, last_pass=last_pass)
+            children = bool(entry.runbook.children)
+            run = cost.run(composed, limits, children=children, last_pass=last_pass)
             yield Row(
                 what=f"{name}, healed at the {when}: at most {run.transitions} transitions, "
                 f"{run.invocations} invocations",

@@ -17,7 +17,7 @@ class RemediationFunction(Construct):
     Parameters
     ----------
     function_name
-        Only where people type it.
+        Only where people type it. The log group is then named as they expect, too.
 
     Attributes
     ----------
@@ -39,7 +39,11 @@ class RemediationFunction(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
-            self, "Logs", retention=LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY
+            self,
+            "Logs",
+            log_group_name=function_name and f"/aws/lambda/{function_name}",
+            retention=LOG_RETENTION,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         self.role = iam.Role(
             self,

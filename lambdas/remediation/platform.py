@@ -6,15 +6,16 @@ only read. Standard library only.
 
 import functools
 import json
+import os
 from dataclasses import field
-from pathlib import Path
 from typing import Any
 
 from lambdas.remediation.contracts import Mode, encode
 from lambdas.remediation.frozen import Frozen
 
-# Beside the `lambdas` package in the functions' zip; put there by stacks/bundling.py.
-PACKAGED = Path(__file__).parents[2] / "platform.json"
+# Beside the `lambdas` package in the functions' zip; put there by stacks/bundling.py. A text:
+# importing pathlib would cost every function as much as all its contracts.
+PACKAGED = __file__.rpartition("lambdas")[0] + "platform.json"
 
 
 class Table(Frozen):
@@ -260,6 +261,7 @@ def _settings(data: dict[str, Any]) -> RunbookSettings:
 
 
 @functools.cache
-def load(path: Path = PACKAGED) -> Platform:
+def load(path: str | os.PathLike[str] = PACKAGED) -> Platform:
     """Platform from a file; cached for the life of the process."""
-    return parse(json.loads(path.read_text()))
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return parse(json.load(file))

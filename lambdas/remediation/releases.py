@@ -53,6 +53,9 @@ class ReleaseLimits(Limits):
     """Limits of a runbook that releases: canary and verification measure with the same numbers."""
 
     cool_down_seconds: int = limit(300, 0, 86_400, "pause on a function after a release")
+    # Two such loops, each pass of which costs three transitions: few looks, far apart.
+    poll_interval_seconds: int = limit(10, 1, 300, "first wait for Lambda to settle; grows")
+    poll_attempts: int = limit(22, 1, 200, "looks at a change before it counts as failed")
     # A move of an alias takes effect in seconds: what is still bad after that stays so.
     verify_attempts: int = limit(8, 1, 120, "verifications before the answer is final")
     mitigation_lease_seconds: int = limit(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from lambdas.remediation.errors import (
     ChangeFailedError,
     PrerequisiteNotMetError,
+    RefusedError,
     TargetNotFoundError,
 )
 from lambdas.remediation.observability import logger
@@ -136,12 +137,24 @@ class Rotation:
         steps[step]()
 
     def create(self) -> None:
-        """Have a new key made, and keep it as AWSPENDING."""
+        """Have a new key made, and keep it as AWSPENDING.
+
+        Raises
+        ------
+        PrerequisiteNotMetError
+            The value has another shape than the platform file says, or the issuer has no place for
+            another key. The rotation is given up: no later try would end otherwise.
+        """
         if self._values.read(self._state.arn, self._version_id) is not None:
             return
-        current = self._current()
-        key_in(current, self._entry.key_field)  # refuses before anything is made
-        key, labels = self._issuer.make(self._state)
+        try:
+            current = self._current()
+            key_in(current, self._entry.key_field)  # refuses before anything is made
+            key, labels = self._issuer.make(self._state)
+        except RefusedError:
+            # Seen by whoever waits for this rotation, and out of the way of the next one.
+            self._secrets.abandon(self._state.arn, self._version_id)
+            raise
         try:
             self._values.put_pending(
                 self._state.arn,

@@ -29,7 +29,8 @@ NAMING = {
     "AWS::SQS::Queue": "QueueName",
     **PEOPLE_TYPE,
 }
-# Of the functions only this one: people type its ARN to turn on rotation for a secret.
+# Of the functions only this one: people type its ARN to turn on rotation for a secret, and what
+# fails in it stands in its log only.
 NAMED_FUNCTION = "RotationRotate"
 # An inline policy must have a name, and permissions and resource policies cannot.
 WITHOUT_OWN_NAME = {
@@ -582,6 +583,8 @@ def test_nothing_has_a_name_but_what_people_type(product):
             assert name is None, key
         elif kind in PEOPLE_TYPE:
             assert name == "remediation" or name.startswith("remediation-"), key
+        elif kind == "AWS::Logs::LogGroup" and key.startswith(NAMED_FUNCTION):
+            assert name == "/aws/lambda/remediation-rotation"
         elif kind == "AWS::Logs::LogGroup" and name is not None:
             # This prefix keeps the group out of the account's resource policy for deliveries.
             assert name.startswith("/aws/vendedlogs/states/remediation-"), key

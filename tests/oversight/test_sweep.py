@@ -14,6 +14,7 @@ from lambdas.remediation.platform import load
 from lambdas.remediation.records import epoch
 from lambdas.remediation.request import read_request
 from lambdas.runbooks.dynamodb_throttling.runbook import RUNBOOK
+from lambdas.runbooks.system_outage.runbook import RUNBOOK as OUTAGE
 from tests.conftest import ACCOUNT_ID, NOW, REGION
 
 ALARM = "remediation-ChatMessage-prod-throttled"
@@ -125,6 +126,32 @@ def test_run_that_goes_on_is_told_of_on_a_cadence(sweep, run_table, inbox, clock
         "[note] ChatMessage-prod: not over yet, after 16 min (DynamoDB throttling)"
     )
     assert run.id in first.text
+
+
+def test_an_outage_is_told_to_the_chat_every_quarter_of_an_hour(
+    sweep, run_table, inbox, chat_inbox, clock, monkeypatch
+):
+    monkeypatch.setenv("OBSERVE_FUNCTION_ARNS", json.dumps({"system_outage": FUNCTION}))
+    _observe_functions.cache_clear()
+    run = begun(
+        run_table,
+        "long",
+        id="system-outage:long",
+        runbook="system_outage",
+        target={"stack_name": "Orders"},
+        limits=OUTAGE.limits.as_dict(),
+    )
+    start_execution(run.execution.name)
+    clock.advance(minutes=14)
+    assert sweep() == NOTHING
+    clock.advance(minutes=1)
+    assert sweep() == NOTHING | {"status": 1}
+    title = "[note] Orders: not over yet, after 15 min (System outage)"
+    (text,), (chat,) = inbox.messages, chat_inbox.messages
+    shown = json.loads(chat.text)
+    assert (text.subject, shown["content"]["title"]) == (title, title)
+    assert shown["source"] == "custom"
+    assert "run system-outage:long goes on since 15 min." in shown["content"]["description"]
 
 
 def test_other_runs_are_not_told_of_while_they_go_on(sweep, run_table, inbox, clock):

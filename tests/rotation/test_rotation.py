@@ -137,6 +137,25 @@ def test_nothing_is_done_for_a_version_that_is_not_pending(vault: Vault) -> None
     assert TOKEN not in vault.labels()
 
 
+@pytest.mark.parametrize("value", ["planted", '{"other": "planted"}'])
+def test_a_value_of_another_shape_ends_the_rotation_at_its_first_step(
+    use_platform: Any, calls_of: Any, value: str
+) -> None:
+    use_platform(secrets=SECRETS)
+    vault = Vault("keys/json", value)
+    labels = calls_of("secretsmanager", "UpdateSecretVersionStage")
+    labels.will_answer({})  # moto knows no empty version
+
+    with pytest.raises(PrerequisiteNotMetError) as caught:
+        vault.step("createSecret")
+
+    assert "the text field api_key, which platform.json names" in str(caught.value)
+    assert "planted" not in str(caught.value)
+    assert labels.made == [
+        {"SecretId": vault.arn, "VersionStage": "AWSPENDING", "RemoveFromVersionId": TOKEN}
+    ]
+
+
 def test_nothing_is_done_while_rotation_is_off(vault: Vault) -> None:
     vault.enabled = False
 

@@ -172,9 +172,11 @@ class FunctionLogs:
 
 # --- how an invocation started ---
 
-_INIT = re.compile(r"\bInit Duration: ([\d.]+) ms")
+# Patterns are texts, here and below: `re` compiles one at its first use and keeps it, so that a
+# function which never comes to read a log does not pay for them at its start.
+_INIT = r"\bInit Duration: ([\d.]+) ms"
 # Lambda names a log stream after the day and the version: `2026/03/02/[7]0a1b...`.
-_VERSION_IN_STREAM = re.compile(r"\[(\$LATEST|\d+)\]")
+_VERSION_IN_STREAM = r"\[(\$LATEST|\d+)\]"
 
 
 def report_init(message: str) -> float | None:
@@ -183,7 +185,7 @@ def report_init(message: str) -> float | None:
     None if the event is no report of Lambda's.
     """
     if message.startswith("REPORT RequestId: "):
-        found = _INIT.search(message)
+        found = re.search(_INIT, message)
         return float(found[1]) if found else 0.0
     if not message.lstrip().startswith("{"):
         return None
@@ -198,7 +200,7 @@ def report_init(message: str) -> float | None:
 
 def _is_of(version: str, stream: str) -> bool:
     """Whether a log stream is of a version; one that names none may be."""
-    found = _VERSION_IN_STREAM.search(stream)
+    found = re.search(_VERSION_IN_STREAM, stream)
     return found is None or found[1] == version
 
 
@@ -209,18 +211,18 @@ _CLASS = (
     r"(?![A-Za-z])"
 )
 # A message is what follows on the same line.
-_CLASS_AND_MESSAGE = re.compile(rf"(?<![\w.])({_CLASS})(?::[ \t]*([^\n]*))?")
+_CLASS_AND_MESSAGE = rf"(?<![\w.])({_CLASS})(?::[ \t]*([^\n]*))?"
 _LEVELS = {"ERROR", "CRITICAL", "FATAL", "SEVERE"}
-_LEVEL = re.compile(rf"(?:^|[\s\[])(?:{'|'.join(sorted(_LEVELS))})(?=[\s\]:])")
+_LEVEL = rf"(?:^|[\s\[])(?:{'|'.join(sorted(_LEVELS))})(?=[\s\]:])"
 # How the runtimes begin a line: level, time and request id, in this order or another.
-_PREFIX = re.compile(
+_PREFIX = (
     rf"(?:\[?(?:{'|'.join(sorted(_LEVELS))})\]?[:\s]+"
     r"|\d{4}-\d\d-\d\d[T ][\d:.,]+Z?\s+"
     r"|(?:RequestId:\s*)?[0-9a-f]{8}-[0-9a-f-]{27}\s+)+"
 )
 # Lambda's own lines repeat what the runtime has logged.
 _OF_THE_PLATFORM = ("START ", "END ", "REPORT ", "INIT_START ", "INIT_REPORT ", "EXTENSION ")
-_TIMED_OUT = re.compile(r"Task timed out after [\d.]+ seconds")
+_TIMED_OUT = r"Task timed out after [\d.]+ seconds"
 _EMBEDDED = '{"errorType"'
 
 
@@ -239,19 +241,21 @@ def _from_text(message: str) -> tuple[str, str] | None:
     text = message[:_MAX_LINE]
     if text.startswith(_OF_THE_PLATFORM):
         return None
-    timed_out = _TIMED_OUT.search(text)
+    timed_out = re.search(_TIMED_OUT, text)
     if timed_out:
         return "", timed_out.group()
     if _EMBEDDED in text:
         # Node.js: `ERROR Invoke Error {"errorType": ..., "stack": [...]}`.
         return _from_json(message[message.index(_EMBEDDED) :])
-    prefix = _PREFIX.match(text)
+    prefix = re.match(_PREFIX, text)
     body = text[prefix.end() :] if prefix else text
     first = body.partition("\n")[0].strip()
-    if not _LEVEL.search(text.partition("\n")[0]):
-        named = _CLASS_AND_MESSAGE.match(first) or _raised(body)
+    if not re.search(_LEVEL, text.partition("\n")[0]):
+        named = re.match(_CLASS_AND_MESSAGE, first) or _raised(body)
         return named and (named[1], named[2] or "")
-    named = _CLASS_AND_MESSAGE.match(first) or _raised(body) or _CLASS_AND_MESSAGE.search(first)
+    named = (
+        re.match(_CLASS_AND_MESSAGE, first) or _raised(body) or re.search(_CLASS_AND_MESSAGE, first)
+    )
     return (named[1], named[2] or "") if named else ("", first or "an error without text")
 
 
@@ -259,7 +263,7 @@ def _raised(body: str) -> re.Match[str] | None:
     """What the last line of a traceback says, where there is one."""
     if "Traceback (most recent call last)" not in body:
         return None
-    return _CLASS_AND_MESSAGE.match(body.rstrip().rpartition("\n")[2].strip())
+    return re.match(_CLASS_AND_MESSAGE, body.rstrip().rpartition("\n")[2].strip())
 
 
 def _from_json(message: str) -> tuple[str, str] | None:
@@ -277,7 +281,7 @@ def _from_json(message: str) -> tuple[str, str] | None:
         return name, first
     if str(event.get("level", "")).upper() not in _LEVELS and not name:
         return None
-    named = _CLASS_AND_MESSAGE.match(first)
+    named = re.match(_CLASS_AND_MESSAGE, first)
     return (named[1], named[2] or "") if named else ("", first or "an error without text")
 
 
@@ -312,39 +316,35 @@ _NAMES_IN_QUOTES = {
     "TypeError",
     "UnboundLocalError",
 }
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z_.\-]{0,39}")
+_PLAIN_NAME = r"[A-Za-z_][A-Za-z_.\-]{0,39}"
 # A quote that is not closed begins a value that was cut, or has quotes inside.
-_QUOTED = re.compile(
-    r"\"((?:[^\"\\]|\\.)*)\"|(?<!\w)'((?:[^'\\]|\\.)*)'|`([^`]*)`|[\"`].*|(?<!\w)'.*"
-)
+_QUOTED = r"\"((?:[^\"\\]|\\.)*)\"|(?<!\w)'((?:[^'\\]|\\.)*)'|`([^`]*)`|[\"`].*|(?<!\w)'.*"
 _SENSITIVE = (
     r"[\w-]{0,30}(?:passw|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key"
     r"|private[_-]?key|auth|signature|cookie|session|jwt)[\w-]{0,30}"
 )
-_MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b[a-z][a-z0-9+.-]{0,15}://\S+", re.I), "<url>"),
-    (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)*"), "<email>"),
-    (re.compile(r"\b(bearer|basic|digest)\s+[^\s,;]+", re.I), r"\1 <masked>"),
+_MASKS: tuple[tuple[str, str], ...] = (
+    (r"(?i)\b[a-z][a-z0-9+.-]{0,15}://\S+", "<url>"),
+    (r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)*", "<email>"),
+    (r"(?i)\b(bearer|basic|digest)\s+[^\s,;]+", r"\1 <masked>"),
     # `password=x`, `"password": "x"`, and `password x1` where x1 can be no word of a sentence.
     (
-        re.compile(
-            rf"[\"']?({_SENSITIVE})[\"']?\s*[:=]+\s*(?:\"[^\"]*\"|'[^']*'|[^\s,;&}}\])]+)", re.I
-        ),
+        rf"(?i)[\"']?({_SENSITIVE})[\"']?\s*[:=]+\s*(?:\"[^\"]*\"|'[^']*'|[^\s,;&}}\])]+)",
         r"\1=<masked>",
     ),
-    (re.compile(rf"({_SENSITIVE})\s+(?=[A-Za-z]*[^A-Za-z\s,.;:])\S+", re.I), r"\1 <masked>"),
+    (rf"(?i)({_SENSITIVE})\s+(?=[A-Za-z]*[^A-Za-z\s,.;:])\S+", r"\1 <masked>"),
 )
-_IDENTIFIERS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I), "<id>"),
-    (re.compile(r"\b(?:sk|pk|rk|ghp|gho|ghs|xox[a-z]|AKIA|ASIA)[-_A-Za-z0-9]{8,}"), "<masked>"),
-    (re.compile(r"\beyJ[\w=-]+(?:\.[\w=-]+)*"), "<masked>"),
-    (re.compile(r"\b(?:0x)?(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", re.I), "<id>"),
+_IDENTIFIERS: tuple[tuple[str, str], ...] = (
+    (r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", "<id>"),
+    (r"\b(?:sk|pk|rk|ghp|gho|ghs|xox[a-z]|AKIA|ASIA)[-_A-Za-z0-9]{8,}", "<masked>"),
+    (r"\beyJ[\w=-]+(?:\.[\w=-]+)*", "<masked>"),
+    (r"(?i)\b(?:0x)?(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", "<id>"),
 )
-_LONG = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+_LONG = r"[A-Za-z0-9+/=_-]{20,}"
 # Random text has digits, or a small letter by itself, where words in a row have none.
-_NOT_WORDS = re.compile(r"[0-9+=]|(?<![a-z])[a-z](?![a-z])|[A-Z]{7,}")
+_NOT_WORDS = r"[0-9+=]|(?<![a-z])[a-z](?![a-z])|[A-Z]{7,}"
 _MAX_WORDS = 60
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_NUMBER = r"\d+(?:[.,:]\d+)*"
 
 
 def masked(text: str, name: str = "") -> str:
@@ -358,18 +358,18 @@ def masked(text: str, name: str = "") -> str:
     text = text[:_MAX_LINE].strip().partition("\n")[0]
     names = name in _NAMES_IN_QUOTES
     for pattern, mask in _MASKS:
-        text = pattern.sub(mask, text)
-    text = _QUOTED.sub(lambda m: _quoted(m, names=names), text)
+        text = re.sub(pattern, mask, text)
+    text = re.sub(_QUOTED, lambda m: _quoted(m, names=names), text)
     for pattern, mask in _IDENTIFIERS:
-        text = pattern.sub(mask, text)
-    text = _LONG.sub(lambda m: m[0] if _is_words(m[0]) else "<masked>", text)
-    return " ".join(_NUMBER.sub("#", text).split())
+        text = re.sub(pattern, mask, text)
+    text = re.sub(_LONG, lambda m: m[0] if _is_words(m[0]) else "<masked>", text)
+    return " ".join(re.sub(_NUMBER, "#", text).split())
 
 
 def _quoted(found: re.Match[str], *, names: bool) -> str:
     inside = next((g for g in found.groups() if g is not None), "")
-    return f"'{inside}'" if names and _PLAIN_NAME.fullmatch(inside) else "'<value>'"
+    return f"'{inside}'" if names and re.fullmatch(_PLAIN_NAME, inside) else "'<value>'"
 
 
 def _is_words(text: str) -> bool:
-    return len(text) <= _MAX_WORDS and _NOT_WORDS.search(text) is None
+    return len(text) <= _MAX_WORDS and re.search(_NOT_WORDS, text) is None

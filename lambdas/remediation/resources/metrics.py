@@ -1,9 +1,8 @@
 """Raw CloudWatch series. The arithmetic is in `lambdas.remediation.verification`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from lambdas.remediation.errors import ThrottledError
 from lambdas.remediation.frozen import Frozen
@@ -15,8 +14,7 @@ from lambdas.remediation.verification import Series
 _QUERIES_PER_CALL = 500
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """One metric: its name and the dimensions that pick the series.
 
     Parameters

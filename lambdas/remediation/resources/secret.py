@@ -109,7 +109,7 @@ class Secrets:
                 page = self._client.list_secret_version_ids(SecretId=secret_id, **more)
             for version in page["Versions"]:
                 found[version["VersionId"]] = version["CreatedDate"].astimezone(UTC)
-            if "NextToken" not in page:
+            if not page.get("NextToken"):
                 return found
             more = {"NextToken": page["NextToken"]}
 

@@ -12,15 +12,15 @@ class DeployInfrastructureLimits(Limits):
     max_changes_per_hour: int = limit(4, 1, 20, "deployments of one stack in a clock hour")
     cool_down_seconds: int = limit(60, 0, 86_400, "pause on a stack after a deployment")
     approval_timeout_seconds: int = limit(14_400, 1, 86_400, "how long a proposal waits for a yes")
-    poll_interval_seconds: int = limit(15, 1, 300, "first wait for backups and stack; grows")
+    poll_interval_seconds: int = limit(40, 1, 300, "first wait for backups and stack; grows")
     poll_attempts: int = limit(
-        80, 1, 200, "looks at the backups, and at the stack, before they count as failed"
+        32, 1, 200, "looks at the backups, and at the stack, before they count as failed"
     )
     verify_window_seconds: int = limit(
         1_800, 1, 3_600, "how long the platform's alarms are watched after the deployment"
     )
-    verify_interval_seconds: int = limit(20, 1, 600, "wait between two looks at the alarms")
-    verify_attempts: int = limit(60, 1, 120, "looks at the alarms before the answer is final")
+    verify_interval_seconds: int = limit(40, 1, 600, "wait between two looks at the alarms")
+    verify_attempts: int = limit(31, 1, 120, "looks at the alarms before the answer is final")
     hold_checks: int = limit(0, 0, 48, "looks after the watch; it was long enough")
     mitigation_lease_seconds: int = limit(
         2_592_000, 60, 2_592_000, "when a person is reminded of the undo; a deployment stays"

@@ -46,8 +46,8 @@ class OptimizeDynamoDbQueriesLimits(Limits):
         10, 0, 20, "attributes that a new index may hold beside its keys"
     )
     # Filling an index takes minutes for a small table, hours for a large one.
-    poll_interval_seconds: int = limit(30, 1, 300, "first wait for DynamoDB to get there; grows")
-    poll_attempts: int = limit(120, 1, 200, "looks at an index before the run lets go of it")
+    poll_interval_seconds: int = limit(60, 1, 300, "first wait for DynamoDB to get there; grows")
+    poll_attempts: int = limit(61, 1, 200, "looks at an index before the run lets go of it")
     # What is looked at does not need traffic: it is there, or not yet.
     verify_interval_seconds: int = limit(30, 1, 600, "wait between two verifications")
     verify_attempts: int = limit(30, 1, 120, "verifications before the answer is final")

@@ -11,8 +11,8 @@ from lambdas.remediation.targets import DynamoDbTable
 class RestoreDynamoDbTableLimits(Limits):
     """Limits of this runbook. A restore takes minutes to hours."""
 
-    poll_interval_seconds: int = limit(60, 1, 300, "first wait for the restore; grows")
-    poll_attempts: int = limit(120, 1, 200, "looks at the restore before it is left to a person")
+    poll_interval_seconds: int = limit(180, 1, 300, "first wait for the restore; grows")
+    poll_attempts: int = limit(42, 1, 200, "looks at the restore before it is left to a person")
     # What is looked at does not need traffic; an undo waits for DynamoDB to delete the table.
     verify_interval_seconds: int = limit(30, 1, 600, "wait between two verifications")
     hold_checks: int = limit(0, 0, 48, "looks at a restored table; it cannot turn bad again")

@@ -33,6 +33,11 @@ def rotation_function(prefix: str) -> str:
     return f"{prefix}-rotation"
 
 
+def rotation_log_group(prefix: str) -> str:
+    """Name of its log group (stacks/functions.py)."""
+    return f"/aws/lambda/{rotation_function(prefix)}"
+
+
 def rotation_function_arn(prefix: str, place: Place) -> str:
     """ARN of that function."""
     return (
@@ -160,20 +165,29 @@ def _require_grace(situation: Situation) -> None:
 # --- after the change ---
 
 
-def settled(call: PlannedCall, state: SecretState, *, function: str, final: bool) -> Verification:
+def settled(
+    call: PlannedCall,
+    state: SecretState,
+    entry: Secret,
+    *,
+    log_group: str,
+    first: bool,
+    final: bool,
+) -> Verification:
     """Whether the rotation has ended.
 
     Parameters
     ----------
-    function
-        Name of the rotation function, whose log says why a step failed.
-    final
-        Whether this is the last look.
+    log_group
+        Log group of the rotation function: it says why a step failed.
+    first, final
+        Whether this is the first look, at which a label set a moment ago may not show yet, or the
+        last.
 
     Raises
     ------
     ChangeFailedError
-        It never ended, or somebody stopped it.
+        The rotation function has given it up, it never ended, or somebody stopped it.
     """
     new = call.after[CURRENT]
     if state.holder(CURRENT) == new:
@@ -182,13 +196,24 @@ def settled(call: PlannedCall, state: SecretState, *, function: str, final: bool
         raise ChangeFailedError(
             f"secret {state.name}: someone else has made {state.holder(CURRENT)} {CURRENT}"
         )
+    if not first and state.holder(PENDING) != new:
+        raise ChangeFailedError(
+            f"secret {state.name}: the rotation was given up, version {new} is no longer "
+            f"{PENDING}; the value has to be {_shape(entry)}; log group {log_group} says more"
+        )
     if final:
         raise ChangeFailedError(
-            f"secret {state.name}: the rotation has not ended, version {new} has "
-            f"{', '.join(state.stages.get(new, ())) or 'no label'}; "
-            f"the log of function {function} says why"
+            f"secret {state.name}: the rotation has not ended, version {new} is still {PENDING}; "
+            f"log group {log_group} says why"
         )
     return Verification(verdict=Verdict.PENDING, reason=f"version {new} is not {CURRENT} yet")
+
+
+def _shape(entry: Secret) -> str:
+    """What the platform file says of a secret's value, which only the rotation function sees."""
+    if entry.key_field is None:
+        return "the key itself, for platform.json names no key_field"
+    return f"a JSON object with the text field {entry.key_field} (key_field in platform.json)"
 
 
 class Consumer(Frozen):

@@ -104,13 +104,17 @@ def start_rotation(*, plan: Plan, clock: Clock, secrets: Secrets) -> Change:
     calls=["secretsmanager:DescribeSecret"],
     raises=[ChangeFailedError, TargetNotFoundError, ThrottledError],
 )
-def check_rotation(*, plan: Plan, attempt: Attempt, secrets: Secrets) -> Verification:
+def check_rotation(
+    *, run: Run, plan: Plan, attempt: Attempt, platform: Platform, secrets: Secrets
+) -> Verification:
     """Look whether Secrets Manager has gone through the four steps; changes nothing."""
     (call,) = plan.calls
     return policy.settled(
         call,
         secrets.describe(call.resource),
-        function=policy.rotation_function(settings().prefix),
+        platform.secret(run.target["secret_id"]),
+        log_group=policy.rotation_log_group(settings().prefix),
+        first=attempt.number == 1,
         final=attempt.final,
     )
 

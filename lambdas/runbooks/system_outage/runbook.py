@@ -24,6 +24,9 @@ class SystemOutageLimits(Limits):
     status_interval_seconds: int = limit(
         900, 60, 86_400, "pause between two messages on how it stands, while the run goes on"
     )
+    # Once per round; the run that is joined tells people by itself, whatever becomes of it.
+    join_interval_seconds: int = limit(90, 1, 600, "first wait for the run that was joined; grows")
+    join_attempts: int = limit(15, 1, 200, "looks at the joined run before the next runbook")
     # The procedure watches for an hour.
     hold_checks: int = limit(12, 0, 48, "looks at a healed platform before the run ends")
 

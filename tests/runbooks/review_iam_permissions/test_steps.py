@@ -312,6 +312,18 @@ def test_functions_that_suffer_do_not(aws, errors, denials, attempt, verdict):
     assert judged.verdict is verdict
 
 
+def test_denial_while_it_is_watched_is_no_hold(aws):
+    plan = aws.plan()
+    aws.step("narrow_policies", plan=plan)
+    aws.serve(10)
+    aws.denied(1)
+    judged = aws.step("watch_hold", plan=plan, change=CHANGED, now=LATER)
+    assert (judged.verdict, judged.reason) == (
+        Verdict.FAILED,
+        "1 calls of chat-lambda were denied since, 0 before",
+    )
+
+
 def test_silence_proves_nothing(aws):
     plan = aws.plan()
     aws.step("narrow_policies", plan=plan)

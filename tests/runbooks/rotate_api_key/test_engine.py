@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.product import Product, eventually
-from tests.runbooks.rotate_api_key.engine import PLAIN, READER, SECRETS
+from tests.runbooks.rotate_api_key.engine import LIMITS, PLAIN, READER, SECRETS
 
 pytestmark = pytest.mark.engine
 
@@ -193,8 +193,8 @@ def test_a_consumer_that_fails_with_the_new_key_gets_the_old_one_back(product: P
     assert value(product, name)["api_key"] == PLANTED
 
 
-def test_a_rotation_that_does_not_end_is_stopped(product: Product) -> None:
-    """The value has another shape than the platform file says: createSecret refuses."""
+def test_a_value_of_another_shape_is_told_before_the_last_look(product: Product) -> None:
+    """createSecret refuses and gives the rotation up; there is nothing to wait for."""
     product.delete_item("BREAKER#rotate_api_key")
     product.client("secretsmanager").create_secret(Name=PLAIN, SecretString=PLANTED)
     turn_on(product, PLAIN)
@@ -210,11 +210,16 @@ def test_a_rotation_that_does_not_end_is_stopped(product: Product) -> None:
 
 def rotate_until_allowed(product: Product) -> str:
     """The grace of one second may not be over yet; gives `held` once a run was rolled back."""
-    answer = rotate(product, {"target": {"secret_id": PLAIN}})
+    execution = product.start(
+        {"target": {"secret_id": PLAIN}}, machine=product.machine("rotate-api-key")
+    )
+    answer = product.ended(execution)
     if answer["outcome"] == "refused" and "has to stay valid" in answer["reason"]:
         return ""
     assert (answer["status"], answer["error"]) == ("FAILED", "rolled_back"), answer
-    assert "the log of function remediation-rotation says why" in answer["reason"]
+    assert "has to be the key itself, for platform.json names no key_field" in answer["reason"]
+    assert "log group /aws/lambda/remediation-rotation says more" in answer["reason"]
+    assert product.states(execution).count("CheckRotation") < LIMITS["poll_attempts"]
     return "held"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.remediation.contracts import Plan, Verdict, decode, encode
+from lambdas.remediation.contracts import Plan, Verdict, Verification, decode, encode
 from lambdas.remediation.errors import ChangeFailedError, PrerequisiteNotMetError
 from lambdas.remediation.platform import Function, Secret
 from lambdas.remediation.resources.secret import SecretState
@@ -171,18 +171,47 @@ PENDING = ready(stages={OLD: ("AWSCURRENT",), NEW: ("AWSPENDING",)})
 DONE = ready(stages={OLD: ("AWSPREVIOUS",), NEW: ("AWSCURRENT",)})
 
 
+def look(state: SecretState, *, key_field: str | None = None, **which: bool) -> Verification:
+    entry = Secret(secret_id="keys/chat", key_field=key_field)
+    given = {"first": False, "final": False, **which}
+    return settled(CALL, state, entry, log_group="/aws/lambda/remediation-rotation", **given)
+
+
 def test_settled_when_the_new_version_is_current() -> None:
-    assert settled(CALL, DONE, function="f", final=False).verdict is Verdict.PASSED
-    assert settled(CALL, PENDING, function="f", final=False).verdict is Verdict.PENDING
+    assert look(DONE).verdict is Verdict.PASSED
+    assert look(PENDING).verdict is Verdict.PENDING
+
+
+@pytest.mark.parametrize(
+    ("key_field", "shape"),
+    [
+        ("api_key", "a JSON object with the text field api_key (key_field in platform.json)"),
+        (None, "the key itself, for platform.json names no key_field"),
+    ],
+)
+def test_a_rotation_that_was_given_up_has_failed_long_before_the_last_look(
+    key_field: str | None, shape: str
+) -> None:
+    with pytest.raises(ChangeFailedError) as caught:
+        look(READY, key_field=key_field)
+
+    assert str(caught.value) == (
+        f"secret keys/chat: the rotation was given up, version {NEW} is no longer AWSPENDING; the "
+        f"value has to be {shape}; log group /aws/lambda/remediation-rotation says more"
+    )
+
+
+def test_a_rotation_whose_label_does_not_show_at_once_is_waited_for() -> None:
+    assert look(READY, first=True).verdict is Verdict.PENDING
 
 
 def test_a_rotation_that_never_ends_has_failed() -> None:
     with pytest.raises(ChangeFailedError) as caught:
-        settled(CALL, PENDING, function="remediation-rotation", final=True)
+        look(PENDING, final=True)
 
     assert str(caught.value) == (
-        f"secret keys/chat: the rotation has not ended, version {NEW} has AWSPENDING; the log of "
-        "function remediation-rotation says why"
+        f"secret keys/chat: the rotation has not ended, version {NEW} is still AWSPENDING; log "
+        "group /aws/lambda/remediation-rotation says why"
     )
 
 
@@ -190,7 +219,7 @@ def test_a_version_that_somebody_else_made_current_has_failed() -> None:
     state = ready(stages={"third": ("AWSCURRENT",), NEW: ("AWSPENDING",)})
 
     with pytest.raises(ChangeFailedError, match="someone else has made third AWSCURRENT"):
-        settled(CALL, state, function="f", final=False)
+        look(state)
 
 
 # --- judge ---
