@@ -36,6 +36,7 @@ from lambdas.remediation.resources.lambda_alias import (
 )
 from lambdas.remediation.resources.lambda_release import (
     CODE,
+    PUBLISH,
     RELEASE,
     UPDATE_CODE,
     Configuration,
@@ -197,6 +198,11 @@ def release_calls(
 def of_api(plan: Plan, *apis: str) -> list[PlannedCall]:
     """The plan's calls of these APIs, in order."""
     return [call for call in plan.calls if call.api in apis]
+
+
+def unpublished(plan: Plan) -> list[PlannedCall]:
+    """The calls that change what is published after them."""
+    return [call for call in plan.calls if call.api not in (PUBLISH, UPDATE_ALIAS)]
 
 
 def alias_call(plan: Plan) -> PlannedCall:

@@ -1,71 +1,39 @@
 """Steps of update_lambda_code in the order of its machine, and what crosses them."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from lambdas.remediation import clients
-from lambdas.remediation.contracts import (
-    Change,
-    Execution,
-    Kind,
-    Mode,
-    Plan,
-    Prepared,
-    Run,
-    Trigger,
-    Verdict,
-)
+from lambdas.remediation.contracts import Plan, Prepared, Verdict
 from lambdas.remediation.errors import (
     ChangeFailedError,
     ConcurrentChangeError,
     PrerequisiteNotMetError,
     RollbackFailedError,
 )
-from lambdas.remediation.step import Attempt, call_step, steps_of
 from lambdas.runbooks.update_lambda_code import steps
 from lambdas.runbooks.update_lambda_code.runbook import RUNBOOK
-from tests.remediation.release_service import FUNCTION_ARN, ONE, TWO, ReleaseService
+from tests.remediation.release_run import EARLY, LAST, ReleaseRun
+from tests.remediation.release_service import ONE, TWO
 
-NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-EARLY, LAST = Attempt(number=1, final=False), Attempt(number=8, final=True)
 FUNCTION = {
     "function_name": "chat",
     "alias": "live",
     "code_bucket": "packages",
     "smoke_event": {"path": "/health"},
 }
-# What Lambda's API calls need, where the action has another name.
-ACTIONS = {"Invoke": {"InvokeFunction", "InvokeFunction@versions"}}
 
 
-class Cloud:
-    """The function, and its package in S3; notes the calls of each step."""
+class Cloud(ReleaseRun):
+    """The function, and its package in S3."""
 
     def __init__(self, head, use_platform) -> None:
-        self.service = ReleaseService(clients.client("lambda"))
-        self.use_platform = use_platform
-        self.run = Run(
-            id="update-lambda-code:one",
-            runbook="update_lambda_code",
-            kind=Kind.CHANGE,
-            mode=Mode.ACT,
-            trigger=Trigger.PERSON,
-            target={"function_name": "chat"},
-            target_arn=FUNCTION_ARN,
-            parameters={
-                "key": "chat/2.zip",
-                "version_id": "v2",
-                "sha256": TWO,
-                "canary_percent": 10,
-            },
-            reason="",
-            requested_by="person",
-            execution=Execution(arn="arn:aws:states:::x", name="one", started_at=NOON),
-            lease_until=NOON,
-            limits=RUNBOOK.limits.as_dict(),
-            options={"require_smoke_event": True},
+        super().__init__(
+            RUNBOOK,
+            steps,
+            first="update_code",
+            parameters={"key": "chat/2.zip", "version_id": "v2", "sha256": TWO},
         )
+        self.use_platform = use_platform
         head.will_answer(*[{"ContentLength": 1_000}] * 3)
         self.function()
 
@@ -73,29 +41,9 @@ class Cloud:
         kept = {k: v for k, v in {**FUNCTION, **changed}.items() if v is not None}
         self.use_platform(functions=[kept])
 
-    def step(self, name: str, plan: Plan | None = None, **known):
-        seen = len(self.service.made)
-        try:
-            return call_step(getattr(steps, name), run=self.run, plan=plan, **known)
-        finally:
-            declared = {c.partition(":")[2] for c in steps_of(steps)[name].calls}
-            for made, _ in self.service.made[seen:]:
-                assert ACTIONS.get(made, {made}) & declared, f"{name} declares no {made}"
-
     def plan(self) -> Plan:
         prepared: Prepared = self.step("prepare")
         return prepared.plan
-
-    def until(self, last: str, plan: Plan) -> Change:
-        """The changing steps in order, with the looks between them, up to one."""
-        change: Change = self.step("update_code", plan)
-        for name in ("publish_version", "start_canary", "shift_traffic"):
-            if last == "update_code":
-                break
-            change = self.step(name, plan, change=change)
-            if name == last:
-                break
-        return change
 
 
 @pytest.fixture
