@@ -208,7 +208,8 @@ def verify(
     with still_there():
         if run.kind is Kind.UNDO:
             back = [changes.position(c, (versions,)) is changes.Position.AFTER for c in plan.calls]
-            return releases.judge_undo(all(back), final=attempt.final)
+            judged = releases.judge_undo(all(back), final=attempt.final)
+            return _with_unpublished(judged, run, platform, versions)
         call = releases.alias_call(plan)
         moved = releases.moved_away(call, versions.present(call))
         if moved is not None:
@@ -337,6 +338,17 @@ def not_failed(judged: Verification, plan: Plan) -> Verification:
     if judged.verdict is Verdict.FAILED:
         raise ChangeFailedError(releases.told(judged, plan).reason)
     return judged
+
+
+def _with_unpublished(
+    judged: Verification, run: Run, platform: Platform, versions: LambdaReleases
+) -> Verification:
+    function = platform.function(run.target["function_name"])
+    name = function.function_name
+    if judged.verdict is not Verdict.PASSED or function.alias is None:
+        return judged
+    served = versions.configuration(name, versions.read(name, function.alias).version)
+    return releases.with_unpublished(judged, name, versions.configuration(name), served)
 
 
 def _before(call: PlannedCall, resource: LambdaReleases) -> bool:

@@ -1,9 +1,11 @@
 """Steps of update_lambda_code in the order of its machine, and what crosses them."""
 
+import dataclasses
+
 import pytest
 
 from lambdas.remediation import clients
-from lambdas.remediation.contracts import Plan, Prepared, Verdict
+from lambdas.remediation.contracts import Kind, Plan, Prepared, Verdict
 from lambdas.remediation.errors import (
     ChangeFailedError,
     ConcurrentChangeError,
@@ -122,7 +124,11 @@ def test_a_version_that_raises_is_stopped_and_says_what_stays(cloud):
         cloud.step("check_version", plan, attempt=EARLY)
     assert str(caught.value) == (
         "version 8 is Active; the smoke invocation of version 8 failed (Unhandled); "
-        "the unpublished code ($LATEST) stays as it is now: no alias serves it"
+        "the unpublished code ($LATEST) stays as it is now: no alias serves it, but whoever "
+        "publishes next releases it; to put the code of version 7 there, release its package with "
+        'update_lambda_code, or: curl -so code.zip "$(aws lambda get-function --function-name chat '
+        '--qualifier 7 --query Code.Location --output text)" && aws lambda update-function-code '
+        "--function-name chat --zip-file fileb://code.zip"
     )
 
 
@@ -246,3 +252,32 @@ def test_undo_needs_a_version_that_can_serve(cloud):
         cloud.step("check_undo", back)
     assert "version 7 is Failed" in str(failed.value)
     assert "version 7 is deleted" in str(deleted.value)
+
+
+def undone(cloud, plan: Plan):
+    """What the undo of the run says of itself, once the alias is back."""
+    cloud.step("roll_back", plan)
+    cloud.run = dataclasses.replace(cloud.run, kind=Kind.UNDO)
+    back = Plan(decision=plan.decision, reason="", calls=[plan.calls[-1].inverse()])
+    return cloud.step("verify", back, attempt=LAST)
+
+
+def test_an_undo_says_that_the_undone_code_would_be_published_next(cloud):
+    plan = cloud.plan()
+    cloud.until("shift_traffic", plan)
+    judged = undone(cloud, plan)
+
+    assert judged.verdict is Verdict.PASSED
+    assert judged.reason.startswith(
+        f"the alias is where it was; the unpublished code ($LATEST) is still {TWO}, not that of "
+        "version 7: whoever publishes next releases it, and update_lambda_environment refuses; "
+        "to put the code of version 7 there, release its package with update_lambda_code, or: curl"
+    )
+
+
+def test_an_undo_says_nothing_once_the_code_was_put_back(cloud):
+    plan = cloud.plan()
+    cloud.until("shift_traffic", plan)
+    cloud.service.touch(CodeSha256=ONE)
+
+    assert undone(cloud, plan).reason == "everything is where it was"

@@ -1,11 +1,12 @@
 """Steps of update_lambda_environment in order, and that no value crosses them."""
 
+import dataclasses
 import json
 
 import pytest
 
 from lambdas.remediation import clients
-from lambdas.remediation.contracts import Prepared, Verdict, encode
+from lambdas.remediation.contracts import Kind, Prepared, Verdict, encode
 from lambdas.remediation.errors import (
     ChangeFailedError,
     ConcurrentChangeError,
@@ -15,7 +16,7 @@ from lambdas.remediation.errors import (
 from lambdas.runbooks.update_lambda_environment import steps
 from lambdas.runbooks.update_lambda_environment.runbook import RUNBOOK
 from tests.remediation.release_run import EARLY, LAST, ReleaseRun
-from tests.remediation.release_service import FIRST, SECOND, TWO, SecretService
+from tests.remediation.release_service import FIRST, ONE, SECOND, TWO, SecretService
 
 OLD = {"MODE": "old", "KEPT": "kept"}
 NEW = {"KEPT": "kept", "MODE": "n3w-value", "ADDED": "add3d-value"}
@@ -187,7 +188,15 @@ def test_unpublished_code_is_not_released_with_the_variables(cloud):
 
     with pytest.raises(PrerequisiteNotMetError) as caught:
         cloud.prepared()
-    assert "release that code, or the one that serves, with update_lambda_code" in str(caught.value)
+    assert str(caught.value) == (
+        "function chat: the unpublished code ($LATEST) is not that of version 7, which live "
+        "serves, and would be released with the variables: it was never released, or its release "
+        "was taken back, which leaves it there. Release it with update_lambda_code first; or, to "
+        "put the code of version 7 there, release its package with update_lambda_code, or: curl "
+        '-so code.zip "$(aws lambda get-function --function-name chat --qualifier 7 --query '
+        'Code.Location --output text)" && aws lambda update-function-code --function-name chat '
+        "--zip-file fileb://code.zip"
+    )
 
 
 def test_variables_that_cannot_be_decrypted_stop_the_run(cloud):
@@ -196,3 +205,17 @@ def test_variables_that_cannot_be_decrypted_stop_the_run(cloud):
     with pytest.raises(PrerequisiteNotMetError) as caught:
         cloud.prepared()
     assert "allow kms:Decrypt on its key first" in str(caught.value)
+
+
+@pytest.mark.parametrize(("code", "told"), [(ONE, False), (TWO, True)])
+def test_an_undo_says_when_other_code_than_what_serves_is_unpublished(cloud, code, told):
+    plan = cloud.prepared().plan
+    cloud.until("shift_traffic", plan)
+    cloud.step("roll_back", plan)
+    cloud.service.touch(CodeSha256=code)
+    cloud.run = dataclasses.replace(cloud.run, kind=Kind.UNDO)
+    back = [c.inverse() for c in reversed(plan.calls) if c.reversible]
+    judged = cloud.step("verify", dataclasses.replace(plan, calls=back), attempt=LAST)
+
+    assert judged.verdict is Verdict.PASSED
+    assert ("($LATEST) is still" in judged.reason) is told
