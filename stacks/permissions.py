@@ -15,7 +15,7 @@ from aws_cdk import aws_iam as iam
 from lambdas.remediation.platform import Api, Platform
 from lambdas.remediation.resources.export_objects import EXPORTS
 from lambdas.remediation.resources.restored_table import beginning
-from lambdas.remediation.resources.stack_deployments import RECORDS
+from lambdas.remediation.resources.stack_deployments import RECORDS, TEMPLATES
 from stacks.acknowledgements import acknowledge_wildcard
 
 # Source: Service Authorization Reference.
@@ -338,6 +338,17 @@ def _template_buckets(platform: Platform) -> Statement:
     )
 
 
+def _templates(platform: Platform) -> Statement:
+    return _on(
+        [
+            f"arn:{cdk.Aws.PARTITION}:s3:::{s.template_bucket}/{TEMPLATES}/{s.stack_name}/*"
+            for s in platform.stacks
+            if s.template_bucket
+        ],
+        reason="templates of one stack: pipelines name their objects",
+    )
+
+
 def _releases(platform: Platform) -> Statement:
     return _on(
         [
@@ -476,6 +487,7 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "s3:GetEncryptionConfiguration@exports": _export_buckets,
     "s3:GetObject@exports": _export_objects,
     "s3:GetObject@releases": _releases,
+    "s3:GetObject@templates": _templates,
     "s3:GetObjectVersion@code": _code_packages,
     "s3:ListBucket@exports": _listed_exports,
     "s3:ListBucket@prefixes": _expiring_prefixes,

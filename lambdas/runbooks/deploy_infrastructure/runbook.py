@@ -34,8 +34,10 @@ class DeployInfrastructureParameters(Frozen):
     ----------
     change_set_name
         The change set to execute, as the pipeline prepared it (`cdk deploy
-        --method=prepare-change-set --change-set-name <name>`). Without it there is nothing to
-        deploy.
+        --method=prepare-change-set --change-set-name <name>`). It, or `template_key`, is needed.
+    template_key
+        Key of a JSON template in the stack's `template_bucket`, below `templates/<stack>/`, to make
+        the change set from. Parameters keep their values.
     accept_data_loss
         Logical ids of what holds data and may be removed or replaced, reviewed one by one. Then a
         yes is needed: `mode` must be `propose`.
@@ -44,6 +46,7 @@ class DeployInfrastructureParameters(Frozen):
     """
 
     change_set_name: str | None = None
+    template_key: str | None = None
     accept_data_loss: list[str] | None = None
     accept_undoing: list[str] | None = None
 
@@ -62,10 +65,12 @@ RUNBOOK = Runbook(
     source="Operations Runbook, Deployment, Deploy Infrastructure Changes",
     deviations=(
         "It executes a change set that the pipeline has prepared, named by its ARN: `cdk diff` and "
-        "a later `cdk deploy` need not be about the same thing. From a template in S3 one call "
-        "makes a change set: `aws cloudformation create-change-set --stack-name <stack> "
-        "--change-set-name <name> --template-url <url> --capabilities CAPABILITY_NAMED_IAM`, with "
-        "`UsePreviousValue=true` for each parameter.",
+        "a later `cdk deploy` need not be about the same thing.",
+        "From a template in S3 (`template_key`) it plans what the two templates say differently, "
+        "makes the change set after the yes, and executes it only if it does no more than that, "
+        "with just that template and those parameters. If CloudFormation finds more (a "
+        "replacement, a resource that follows from another one), nothing is deployed: the change "
+        "set stays, and the answer names the input that has it reviewed and asks anew.",
         "`--require-approval never` is not followed: it asks, and what would remove or replace a "
         "resource that holds data is refused unless its logical id is accepted.",
         "Every table that the change set touches is backed up, not two by name, and the deployment "

@@ -32,7 +32,9 @@ def test_takes_lists_of_what_was_reviewed():
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"change_set_name": 7}, {"accept_data_loss": "Orders"}, {"force": True}], ids=str
+    "parameters",
+    [{"change_set_name": 7}, {"template_key": 7}, {"accept_data_loss": "Orders"}, {"force": True}],
+    ids=str,
 )
 def test_takes_nothing_else(parameters):
     with pytest.raises(InvalidRequestError):
@@ -61,7 +63,8 @@ def test_nothing_is_executed_before_the_backups_are_good(states):
         if "ExecuteChangeSet" in (holder.get("Next"), holder.get("Default"))
     ]
 
-    assert states["ChooseMode"]["Default"] == "RecordRelease"
+    assert states["ChooseMode"]["Default"] == "MakeChangeSet"
+    assert states["MakeChangeSet"]["Next"] == "RecordRelease"
     assert states["RecordRelease"]["Next"] == "CheckBackups"
     assert ways == ["AreBackupsGood"]
 
