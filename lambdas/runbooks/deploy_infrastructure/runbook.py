@@ -21,6 +21,10 @@ class DeployInfrastructureLimits(Limits):
     )
     verify_interval_seconds: int = limit(20, 1, 600, "wait between two looks at the alarms")
     verify_attempts: int = limit(60, 1, 120, "looks at the alarms before the answer is final")
+    # Up to a minute apart, by chance half of that: an hour at least, as a rule.
+    way_back_attempts: int = limit(
+        150, 20, 300, "looks at CloudFormation on the way back, in a rollback and in an undo"
+    )
     hold_checks: int = limit(0, 0, 48, "looks after the watch; it was long enough")
     mitigation_lease_seconds: int = limit(
         2_592_000, 60, 2_592_000, "when a person is reminded of the undo; a deployment stays"
@@ -85,8 +89,9 @@ RUNBOOK = Runbook(
         "A deployment under way is cancelled, an UPDATE_FAILED one rolled back, an "
         "UPDATE_ROLLBACK_FAILED one continued once; which resources to skip, a person decides.",
         "It never takes away data on the way back: if the old template would, a person deploys it.",
-        "The way back has about ten minutes in the same run; one that takes longer goes on in "
-        "CloudFormation, and the stack is quarantined until a person has looked.",
+        "The way back has more than an hour in the same run (the limit `way_back_attempts`); one "
+        "that takes longer goes on in CloudFormation, and the stack is quarantined until a person "
+        "has looked.",
         "Drift is told, not detected anew: that takes minutes. What our own runs changed beside "
         "the template is known from their records, until their leases are due.",
     ),
