@@ -51,6 +51,8 @@ from lambdas.remediation.standing_runs import StandingRun
 TABLES = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table")
 # AWS CloudFormation API Reference, DescribeChangeSet: ChangeSetName.
 _CHANGE_SET_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
+# The key becomes part of a URL, in which others would have a meaning.
+_TEMPLATE_NAME = re.compile(r"[-a-zA-Z0-9._/]{1,512}")
 _NAMED, _KEPT = 10, 100
 
 
@@ -123,10 +125,12 @@ def template_key(given: Mapping[str, object], stack_name: str) -> str | None:
             "parameters: give change_set_name or template_key, for a run deploys one of the two"
         )
     prefix = f"{TEMPLATES}/{stack_name}/"
-    if not isinstance(key, str) or not key.startswith(prefix) or key == prefix:
+    name = key.removeprefix(prefix) if isinstance(key, str) else ""
+    if name == key or not isinstance(key, str) or not _TEMPLATE_NAME.fullmatch(name):
         raise InvalidRequestError(
             f"parameters.template_key: {key!r} does not begin with {prefix}, where the template "
-            "bucket keeps the templates of this stack"
+            "bucket keeps the templates of this stack, or goes on with other characters than "
+            "letters, digits and . _ - /"
         )
     return key
 
@@ -145,11 +149,16 @@ def foreseen(
         old, new = before.get(logical_id), after.get(logical_id)
         if old == new:
             continue
+        if logical_id not in physical_ids:
+            # A condition has kept it from being made: it can only come.
+            old = None
+            if new is None:
+                continue
         changes.append(
             ResourceChange(
                 action="Add" if old is None else "Remove" if new is None else "Modify",
                 logical_id=logical_id,
-                resource_type=str((new or old)["Type"]),
+                resource_type=str((new or old or {}).get("Type", "no type")),
                 physical_id=physical_ids.get(logical_id, ""),
                 policy_action=str((old or {}).get("DeletionPolicy", "")) if new is None else "",
             )

@@ -103,7 +103,14 @@ class TestTemplateKey:
         )
 
     @pytest.mark.parametrize(
-        "key", ["7.json", "templates/other/7.json", "templates/app/", "remediation/app/1/template"]
+        "key",
+        [
+            "7.json",
+            "templates/other/7.json",
+            "templates/app/",
+            "remediation/app/1/template",
+            "templates/app/7.json?versionId=1",
+        ],
     )
     def test_no_other_object(self, key):
         with pytest.raises(InvalidRequestError) as caught:
@@ -146,6 +153,15 @@ class TestForeseen:
 
         assert [c.takes_state_away for c in (*lost.changes, *kept.changes)] == [True, True]
         assert [c.loses_data for c in (*lost.changes, *kept.changes)] == [True, False]
+
+    def test_what_a_condition_kept_from_being_made_can_only_come(self):
+        cache = {"Type": "AWS::DynamoDB::Table", "Condition": "IsProduction"}
+        changed = {**cache, "Properties": {}}
+
+        assert [c.summary for c in self.between({"Cache": cache}, {"Cache": changed}).changes] == [
+            "Add Cache (AWS::DynamoDB::Table)"
+        ]
+        assert self.between({"Cache": cache}, {}).changes == ()
 
     def test_a_template_that_cannot_be_compared_is_refused(self):
         yaml, json_ = StackRelease(template="Resources: {}"), StackRelease(template="{}")
