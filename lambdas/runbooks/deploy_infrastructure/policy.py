@@ -104,7 +104,8 @@ def required_name(given: object) -> str:
     if not isinstance(given, str) or not _CHANGE_SET_NAME.fullmatch(given):
         raise InvalidRequestError(
             f"parameters.change_set_name: {given!r} is no name of a change set; prepare one with "
-            "`cdk deploy --method=prepare-change-set --change-set-name <name>` and give its name"
+            "`cdk deploy --method=prepare-change-set --change-set-name <name>` and give its name, "
+            "or give parameters.template_key"
         )
     return given
 

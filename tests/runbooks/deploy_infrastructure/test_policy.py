@@ -91,6 +91,7 @@ class TestRequiredName:
 
         assert str(caught.value).startswith(f"parameters.change_set_name: {given!r} is no name")
         assert "--method=prepare-change-set" in str(caught.value)
+        assert "or give parameters.template_key" in str(caught.value)
 
 
 class TestTemplateKey:
