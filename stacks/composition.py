@@ -29,6 +29,7 @@ LONGEST_WAIT_INTERVALS = 3
 TRANSITIONS_SECONDS = 60
 # Entered only by runbooks that declare children; the others need no time for them.
 CHILD_STATES = {"RunChild", "ReadChild", "WaitToJoin"}
+WAY_BACK_STATES = {"RollBack", "Undo"}
 # Repeated for each runbook that a plan tries after another.
 ROUND_STATES = CHILD_STATES | {"Verify", "WaitToVerify"}
 
@@ -61,6 +62,7 @@ def compose(envelope: State, entry: CatalogEntry, *, limits: dict[str, int], exa
     states.update(copy.deepcopy(own["States"]))
     for state in states.values():
         _rename(state, FIRST_CHANGE, own["StartAt"])
+    _give_time_to_go_back(states, limits)
     unknown = sorted(set(LIMIT.findall(json.dumps(states))) - set(limits))
     if unknown:
         raise CompositionError(f"{name}: $run.limits.{unknown[0]} is not a limit of this runbook")
@@ -90,6 +92,17 @@ def _rename(state: State, old: str, new: str) -> None:
         for key in ("Next", "Default"):
             if holder.get(key) == old:
                 holder[key] = new
+
+
+def _give_time_to_go_back(states: dict[str, State], limits: dict[str, int]) -> None:
+    """Put the limit `way_back_attempts`, where a runbook has it, into the retries of the way back.
+
+    Step Functions takes no expression for `MaxAttempts`, so it cannot come from `$run.limits`.
+    """
+    for title in WAY_BACK_STATES & set(states):
+        for retry in states[title].get("Retry", []):
+            if "way_back_attempts" in limits and retry["ErrorEquals"] == ["ResourceBusyError"]:
+                retry["MaxAttempts"] = limits["way_back_attempts"]
 
 
 # --- the machine's time-out ---

@@ -14,7 +14,7 @@ from aws_cdk import aws_iam as iam
 from lambdas.remediation.platform import Api, Platform
 from lambdas.remediation.resources.export_objects import EXPORTS
 from lambdas.remediation.resources.restored_table import beginning
-from lambdas.remediation.resources.stack_deployments import RECORDS
+from lambdas.remediation.resources.stack_deployments import RECORDS, TEMPLATES
 from stacks.acknowledgements import acknowledge_wildcards
 from stacks.arns import REGION, arn, bucket_arn, iam_arn, substituted
 
@@ -312,6 +312,17 @@ def _template_buckets(platform: Platform) -> Statement:
     return _on([bucket_arn(s.template_bucket) for s in platform.stacks if s.template_bucket])
 
 
+def _templates(platform: Platform) -> Statement:
+    return _on(
+        [
+            bucket_arn(f"{s.template_bucket}/{TEMPLATES}/{s.stack_name}/*")
+            for s in platform.stacks
+            if s.template_bucket
+        ],
+        reason="templates of one stack: pipelines name their objects",
+    )
+
+
 def _releases(platform: Platform) -> Statement:
     return _on(
         [
@@ -446,6 +457,7 @@ _BY_CALL: dict[str, Callable[[Platform], Statement]] = {
     "s3:GetEncryptionConfiguration@exports": _export_buckets,
     "s3:GetObject@exports": _export_objects,
     "s3:GetObject@releases": _releases,
+    "s3:GetObject@templates": _templates,
     "s3:GetObjectVersion@code": _code_packages,
     "s3:ListBucket@exports": _listed_exports,
     "s3:ListBucket@prefixes": _expiring_prefixes,

@@ -5,8 +5,10 @@ A runbook's `steps` imports the whole steps, and calls the rest from steps of it
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from lambdas.remediation import changes, releases
 from lambdas.remediation.contracts import (
@@ -31,15 +33,48 @@ from lambdas.remediation.errors import (
 from lambdas.remediation.platform import Function, Platform
 from lambdas.remediation.releases import ReleaseLimits, Traffic
 from lambdas.remediation.resources.lambda_alias import REVISION_ID, VERSION
-from lambdas.remediation.resources.lambda_release import PUBLISH, LambdaReleases
+from lambdas.remediation.resources.lambda_release import PUBLISH, LambdaReleases, function_of
 from lambdas.remediation.resources.metrics import Metric, Metrics
-from lambdas.remediation.step import Attempt, Clock, Role, step
+from lambdas.remediation.step import Attempt, Clock, Role, StepInfo, step
 from lambdas.remediation.verification import complete_periods, period_start, periods_in
 
 _LIMITS = {f.name for f in dataclasses.fields(ReleaseLimits)}
 
 
 # --- whole steps ---
+
+
+@step(
+    Role.CHANGE,
+    calls=[
+        "lambda:GetFunctionConfiguration",
+        "lambda:ListVersionsByFunction",
+        "lambda:PublishVersion",
+    ],
+    raises=[ChangeFailedError, ConcurrentChangeError, ResourceBusyError, ThrottledError],
+)
+def publish_version(
+    *, plan: Plan, change: Change | None, clock: Clock, versions: LambdaReleases
+) -> Change:
+    """Publish what this run has put there as a version of it; never anything else."""
+    with still_there():
+        wanted = releases.of_api(plan, PUBLISH)[-1:]
+        if wanted and _before(wanted[0], versions):
+            wanted = [_seen(wanted[0], plan, versions)]
+        made = changes.apply(wanted, (versions,), clock.now)
+    return releases.together(change, made)
+
+
+def _seen(publish: PlannedCall, plan: Plan, versions: LambdaReleases) -> PlannedCall:
+    """The call, so that it can only publish what is there now and was looked at."""
+    # Read before the calls are looked at: with it, what is set in between cannot be published.
+    revision = versions.configuration(function_of(publish.resource)).revision_id
+    for call in releases.unpublished(plan):
+        if changes.position(call, (versions,)) is not changes.Position.AFTER:
+            raise ConcurrentChangeError(
+                f"{call.resource}: someone else changed it after {call.api}, nothing published"
+            )
+    return dataclasses.replace(publish, arguments={**publish.arguments, REVISION_ID: revision})
 
 
 @step(
@@ -144,6 +179,54 @@ def shift_traffic(
     return releases.together(change, made)
 
 
+@step(
+    Role.OBSERVE,
+    calls=[
+        "cloudwatch:GetMetricData",
+        "lambda:GetAlias",
+        "lambda:GetFunctionConfiguration",
+        "lambda:InvokeFunction",
+        "lambda:ListVersionsByFunction",
+    ],
+    raises=[ConcurrentChangeError, ResourceBusyError, ThrottledError],
+)
+def verify(
+    *,
+    run: Run,
+    plan: Plan,
+    change: Change | None,
+    attempt: Attempt,
+    clock: Clock,
+    platform: Platform,
+    versions: LambdaReleases,
+    metrics: Metrics,
+) -> Verification:
+    """Look whether the alias serves the release well, or for an undo whether it is back.
+
+    Never counts silence as a pass: with too little traffic the last look is a test invocation.
+    """
+    with still_there():
+        if run.kind is Kind.UNDO:
+            back = [changes.position(c, (versions,)) is changes.Position.AFTER for c in plan.calls]
+            judged = releases.judge_undo(all(back), final=attempt.final)
+            return _with_unpublished(judged, run, platform, versions)
+        call = releases.alias_call(plan)
+        moved = releases.moved_away(call, versions.present(call))
+        if moved is not None:
+            return moved
+        function = platform.function(run.target["function_name"])
+        limits = limits_of(run)
+        seconds = limits.verify_window_seconds
+        seen = _since(run, change, platform, metrics, now=clock.now(), seconds=seconds)
+        judged = releases.judge_traffic(seen, limits, final=attempt.final)
+        smoke = function.smoke_event
+        if smoke is not None and releases.may_be_proven_by_smoke(judged, seen, limits):
+            version = versions.version_of(function.function_name, call.after[VERSION])
+            answer = versions.invoke(function.function_name, function.alias or "", smoke)
+            judged = releases.with_smoke(judged, answer, version)
+        return releases.told(judged, plan)
+
+
 @step(Role.OBSERVE, calls=["cloudwatch:GetMetricData"], raises=[ThrottledError])
 def watch_hold(
     *, run: Run, change: Change | None, clock: Clock, platform: Platform, metrics: Metrics
@@ -153,6 +236,92 @@ def watch_hold(
     seconds = limits.hold_interval_seconds
     seen = _since(run, change, platform, metrics, now=clock.now(), seconds=seconds)
     return releases.judge_traffic(seen, limits, final=True)
+
+
+@step(
+    Role.OBSERVE,
+    calls=["lambda:GetFunctionConfiguration"],
+    raises=[PrerequisiteNotMetError, ResourceBusyError, ThrottledError],
+)
+def check_undo(*, run: Run, plan: Plan, versions: LambdaReleases) -> None:
+    """Refuse a way back to a version that is gone or cannot serve; changes nothing."""
+    name = run.target["function_name"]
+    for call in plan.calls:
+        if VERSION not in call.after:
+            continue
+        version = call.after[VERSION]
+        try:
+            found = versions.configuration(name, version)
+        except TargetNotFoundError:
+            raise PrerequisiteNotMetError(
+                f"function {name}: not taken back: version {version} is deleted"
+            ) from None
+        if not found.serves:
+            raise PrerequisiteNotMetError(
+                f"function {name}: not taken back: version {version} is {found.state}"
+            )
+
+
+@step(
+    Role.CHANGE,
+    calls=[
+        "lambda:GetAlias",
+        "lambda:GetFunctionConfiguration",
+        "lambda:ListVersionsByFunction",
+        "lambda:UpdateAlias",
+    ],
+    raises=[ResourceBusyError, RollbackFailedError, ThrottledError],
+)
+def roll_back(*, plan: Plan, clock: Clock, versions: LambdaReleases) -> Change:
+    """Move the alias back, out of the canary too, then the rest; never what somebody else set."""
+    call = releases.alias_call(plan)
+    made: list[CallResult] = []
+    try:
+        now = versions.present(call)
+        if releases.is_canary(plan, now):
+            stage = dataclasses.replace(call, after=now)
+            made += changes.restore([stage], (versions,), clock.now).calls
+        # Of what was not done nothing is known but that: its way back may not even exist.
+        done = [c for c in plan.calls if not _before(c, versions)]
+        if any(c.reversible for c in done):
+            made += changes.restore(done, (versions,), clock.now).calls
+        if not made and any(not c.reversible for c in done):
+            # Only what serves nobody was changed: the alias is, as it must be, where it was.
+            made.append(
+                CallResult(
+                    api=call.api,
+                    resource=call.resource,
+                    before=call.before,
+                    after=call.before,
+                    already_applied=True,
+                )
+            )
+    except TargetNotFoundError as error:
+        raise RollbackFailedError(f"cannot be taken back: {error}") from error
+    return Change(calls=made, applied_at=clock.now())
+
+
+def step_with(
+    shared: Callable[..., Any], kind: type[LambdaReleases], *, calls: Sequence[str] = ()
+) -> Callable[..., Any]:
+    """A whole step, on a resource that makes more calls than every release.
+
+    Parameters
+    ----------
+    kind
+        The resource to give it.
+    calls
+        IAM actions that this takes beside the step's own.
+    """
+
+    @functools.wraps(shared)
+    def own(**known: Any) -> Any:
+        return shared(**known)
+
+    info: StepInfo = shared.step  # type: ignore[attr-defined]
+    own.__annotations__ = {**shared.__annotations__, "versions": kind}
+    own.step = dataclasses.replace(info, calls=(*info.calls, *calls))  # type: ignore[attr-defined]
+    return own
 
 
 # --- what the steps of a runbook call ---
@@ -171,131 +340,15 @@ def not_failed(judged: Verification, plan: Plan) -> Verification:
     return judged
 
 
-def published(
-    *,
-    plan: Plan,
-    change: Change | None,
-    clock: Clock,
-    resource: LambdaReleases,
-    prior: Sequence[PlannedCall],
-) -> Change:
-    """Publish what the run has put there, as long as it is what is there.
-
-    Parameters
-    ----------
-    prior
-        Calls of this run that must still be in force.
-
-    Raises
-    ------
-    ConcurrentChangeError
-        Somebody has changed the function since.
-    """
-    wanted = releases.of_api(plan, PUBLISH)[-1:]
-    if wanted and changes.position(wanted[0], (resource,)) is changes.Position.BEFORE:
-        name = releases.alias_call(plan).resource.split(":")[6]
-        # Read before the calls are looked at: with it, only what is seen now can be published.
-        revision = resource.configuration(name).revision_id
-        for call in prior:
-            if changes.position(call, (resource,)) is not changes.Position.AFTER:
-                raise ConcurrentChangeError(
-                    f"{call.resource}: someone else changed it after {call.api}, nothing published"
-                )
-        wanted = [
-            dataclasses.replace(c, arguments={**c.arguments, REVISION_ID: revision}) for c in wanted
-        ]
-    return releases.together(change, changes.apply(wanted, (resource,), clock.now))
-
-
-def verified(
-    *,
-    run: Run,
-    plan: Plan,
-    change: Change | None,
-    attempt: Attempt,
-    clock: Clock,
-    platform: Platform,
-    resource: LambdaReleases,
-    metrics: Metrics,
+def _with_unpublished(
+    judged: Verification, run: Run, platform: Platform, versions: LambdaReleases
 ) -> Verification:
-    """Whether the release serves well, or for an undo whether everything is back."""
-    if run.kind is Kind.UNDO:
-        back = [changes.position(c, (resource,)) is changes.Position.AFTER for c in plan.calls]
-        return releases.judge_undo(all(back), final=attempt.final)
-    call = releases.alias_call(plan)
-    moved = releases.moved_away(call, resource.present(call))
-    if moved is not None:
-        return moved
     function = platform.function(run.target["function_name"])
-    limits = limits_of(run)
-    seconds = limits.verify_window_seconds
-    seen = _since(run, change, platform, metrics, now=clock.now(), seconds=seconds)
-    judged = releases.judge_traffic(seen, limits, final=attempt.final)
-    smoke = function.smoke_event
-    if smoke is None or not releases.may_be_proven_by_smoke(judged, seen, limits):
-        return releases.told(judged, plan)
-    version = resource.version_of(function.function_name, call.after[VERSION])
-    answer = resource.invoke(function.function_name, function.alias or "", smoke)
-    return releases.told(releases.with_smoke(judged, answer, version), plan)
-
-
-def require_versions(plan: Plan, resource: LambdaReleases, function_name: str) -> None:
-    """Refuse a way back to a version that is gone or cannot serve.
-
-    Raises
-    ------
-    PrerequisiteNotMetError
-        Names the version and its state.
-    """
-    for call in plan.calls:
-        if VERSION not in call.after:
-            continue
-        version = call.after[VERSION]
-        try:
-            found = resource.configuration(function_name, version)
-        except TargetNotFoundError:
-            raise PrerequisiteNotMetError(
-                f"function {function_name}: not taken back: version {version} is deleted"
-            ) from None
-        if not found.serves:
-            raise PrerequisiteNotMetError(
-                f"function {function_name}: not taken back: version {version} is {found.state}"
-            )
-
-
-def taken_back(*, plan: Plan, clock: Clock, resource: LambdaReleases) -> Change:
-    """Take back what the run changed: out of its canary too, and never out of anybody else's.
-
-    Raises
-    ------
-    RollbackFailedError
-        The alias is neither as before nor as this run left it, or AWS refuses the way back.
-    """
-    call = releases.alias_call(plan)
-    made: list[CallResult] = []
-    try:
-        now = resource.present(call)
-        if releases.is_canary(plan, now):
-            stage = dataclasses.replace(call, after=now)
-            made += changes.restore([stage], (resource,), clock.now).calls
-        # Of what was not done nothing is known but that: its way back may not even exist.
-        done = [c for c in plan.calls if not _before(c, resource)]
-        if any(c.reversible for c in done):
-            made += changes.restore(done, (resource,), clock.now).calls
-        if not made and any(not c.reversible for c in done):
-            # Only what serves nobody was changed: the alias is, as it must be, where it was.
-            made.append(
-                CallResult(
-                    api=call.api,
-                    resource=call.resource,
-                    before=call.before,
-                    after=call.before,
-                    already_applied=True,
-                )
-            )
-    except TargetNotFoundError as error:
-        raise RollbackFailedError(f"cannot be taken back: {error}") from error
-    return Change(calls=made, applied_at=clock.now())
+    name = function.function_name
+    if judged.verdict is not Verdict.PASSED or function.alias is None:
+        return judged
+    served = versions.configuration(name, versions.read(name, function.alias).version)
+    return releases.with_unpublished(judged, name, versions.configuration(name), served)
 
 
 def _before(call: PlannedCall, resource: LambdaReleases) -> bool:

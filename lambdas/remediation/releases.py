@@ -36,6 +36,7 @@ from lambdas.remediation.resources.lambda_alias import (
 )
 from lambdas.remediation.resources.lambda_release import (
     CODE,
+    PUBLISH,
     RELEASE,
     UPDATE_CODE,
     Configuration,
@@ -46,7 +47,6 @@ from lambdas.remediation.verification import Series, rate_checks, samples, total
 
 CANARY_PERCENT = "CanaryPercent"
 MAX_CANARY_PERCENT = 50
-NOT_TAKEN_BACK = "the unpublished code ($LATEST) stays as it is now: no alias serves it"
 
 
 class ReleaseLimits(Limits):
@@ -202,6 +202,11 @@ def of_api(plan: Plan, *apis: str) -> list[PlannedCall]:
     return [call for call in plan.calls if call.api in apis]
 
 
+def unpublished(plan: Plan) -> list[PlannedCall]:
+    """The calls that change what is published after them."""
+    return [call for call in plan.calls if call.api not in (PUBLISH, UPDATE_ALIAS)]
+
+
 def alias_call(plan: Plan) -> PlannedCall:
     """The move of the alias, or in an undo run the way back."""
     return of_api(plan, UPDATE_ALIAS)[-1]
@@ -244,7 +249,25 @@ def told(judged: Verification, plan: Plan) -> Verification:
     """The verdict, saying of a failure what of the plan is not taken back with the alias."""
     if judged.verdict is not Verdict.FAILED or not of_api(plan, UPDATE_CODE):
         return judged
-    return dataclasses.replace(judged, reason=f"{judged.reason}; {NOT_TAKEN_BACK}")
+    move = alias_call(plan)
+    left = (
+        "the unpublished code ($LATEST) stays as it is now: no alias serves it, but whoever "
+        f"publishes next releases it; {put_back(move.resource.split(':')[6], move.before[VERSION])}"
+    )
+    return dataclasses.replace(judged, reason=f"{judged.reason}; {left}")
+
+
+def put_back(function_name: str, version: str) -> str:
+    """How to give the unpublished function the code of a version, for people."""
+    location = (
+        f"aws lambda get-function --function-name {function_name} --qualifier {version} "
+        "--query Code.Location --output text"
+    )
+    return (
+        f"to put the code of version {version} there, release its package with update_lambda_code, "
+        f'or: curl -so code.zip "$({location})" && aws lambda update-function-code '
+        f"--function-name {function_name} --zip-file fileb://code.zip"
+    )
 
 
 # --- while it settles ---
@@ -434,6 +457,20 @@ def judge_undo(settled: bool, *, final: bool) -> Verification:
         return Verification(verdict=Verdict.PASSED, reason="everything is where it was")
     found = Verdict.FAILED if final else Verdict.PENDING
     return Verification(verdict=found, reason="not everything is where it was")
+
+
+def with_unpublished(
+    judged: Verification, function_name: str, latest: Configuration, served: Configuration
+) -> Verification:
+    """The verdict of an undo, saying so where the undone code is still what would be published."""
+    if judged.verdict is not Verdict.PASSED or latest.code_sha256 == served.code_sha256:
+        return judged
+    left = (
+        f"the unpublished code ($LATEST) is still {latest.code_sha256}, not that of version "
+        f"{served.version}: whoever publishes next releases it, and update_lambda_environment "
+        f"refuses; {put_back(function_name, served.version)}"
+    )
+    return dataclasses.replace(judged, reason=f"the alias is where it was; {left}")
 
 
 def code_of(plan: Plan) -> str:

@@ -324,6 +324,13 @@ def test_releases_are_kept_under_the_name_of_their_stack_only():
     assert resources_of(bucket) == [f"{ARN}:s3:::templates"]
 
 
+def test_templates_are_read_under_the_name_of_their_stack_only():
+    (statement,) = statements(["s3:GetObject@templates"], STACKS)
+
+    assert statement.actions == ("s3:GetObject",)
+    assert resources_of(statement) == [f"{ARN}:s3:::templates/templates/App/*"]
+
+
 def test_a_stacks_role_may_be_passed_to_cloudformation_only():
     (statement,) = statements(["iam:PassRole@cloudformation"], STACKS)
 

@@ -25,7 +25,9 @@ from lambdas.remediation.resources.stack_deployments import (
     StackDeployments,
     StackRelease,
     StackState,
+    creation,
     deployment,
+    parameters_of,
     record,
 )
 
@@ -346,6 +348,83 @@ class TestExecute:
 
         with pytest.raises(ChangeFailedError, match="is OBSOLETE"):
             aws.deployments.apply(CALL)
+
+
+class TestMake:
+    """A change set from a template of a pipeline."""
+
+    SEEN = ResourceChange(action="Add", logical_id="New", resource_type="AWS::SQS::Queue")
+    ASKED = creation(
+        STACK,
+        ChangeSet(arn="made-1", name="made-1", status="CREATE_COMPLETE", changes=(SEEN,)),
+        bucket="templates",
+        template_key="templates/app/7.json",
+    )
+
+    def template(self, aws, body: dict[str, Any]) -> None:
+        aws.bucket.add_response(
+            "get_object",
+            {"Body": io.BytesIO(json.dumps(body, indent=2).encode())},
+            {"Bucket": "templates", "Key": "templates/app/7.json"},
+        )
+
+    def test_parameters_keep_their_values_and_new_ones_their_defaults(self, aws):
+        aws.stack()
+        declared = {"Size": {"Type": "Number"}, "Fresh": {"Type": "String", "Default": "x"}}
+        self.template(aws, {**NEW_BODY, "Parameters": declared})
+        aws.stacks.add_response(
+            "create_change_set",
+            {"Id": "arn:aws:cloudformation:us-east-1:123456789012:changeSet/made-1/1"},
+            {
+                "StackName": "app",
+                "ChangeSetName": "made-1",
+                "ChangeSetType": "UPDATE",
+                "TemplateURL": f"{aws.s3.meta.endpoint_url}/templates/templates/app/7.json",
+                "Parameters": [{"ParameterKey": "Size", "UsePreviousValue": True}],
+                "Capabilities": [
+                    "CAPABILITY_IAM",
+                    "CAPABILITY_NAMED_IAM",
+                    "CAPABILITY_AUTO_EXPAND",
+                ],
+                "RoleARN": ROLE,
+            },
+        )
+
+        aws.deployments.apply(self.ASKED)
+
+    def test_it_is_there_or_not(self, aws):
+        aws.stack()
+        aws.no_change_set("made-1")
+        aws.stack()
+        aws.change_set("made-1")
+
+        assert aws.deployments.present(self.ASKED) == {"ChangeSet": None}
+        assert aws.deployments.present(self.ASKED) == {"ChangeSet": "made-1"}
+
+    def test_while_it_is_made_nobody_knows(self, aws):
+        aws.stack()
+        aws.change_set("made-1", status="CREATE_IN_PROGRESS")
+
+        with pytest.raises(ResourceBusyError):
+            aws.deployments.present(self.ASKED)
+
+    def test_the_template_is_read_in_the_form_that_digests_are_made_of(self, aws):
+        self.template(aws, OLD_BODY)
+
+        assert aws.deployments.submitted("templates", "templates/app/7.json") == OLD.template
+
+    def test_values_are_those_of_the_stack_else_the_defaults(self):
+        declared = {"Size": {"Default": 1}, "Count": {"Default": 3}, "Fresh": {"Default": "x"}}
+
+        assert parameters_of(json.dumps({"Parameters": declared}), STACK) == {
+            "Size": "2",
+            "Count": "3",
+            "Fresh": "x",
+        }
+
+    def test_a_new_parameter_without_a_value_is_for_a_person(self):
+        with pytest.raises(PrerequisiteNotMetError, match="Fresh is new and has no default"):
+            parameters_of('{"Parameters": {"Fresh": {"Type": "String"}}}', STACK)
 
 
 class TestSettle:

@@ -29,11 +29,16 @@ from lambdas.remediation.platform import CloudFormationStack, Platform
 from lambdas.remediation.resources.client_errors import changing, reading
 from lambdas.remediation.targets import place_of
 
+CREATE_CHANGE_SET = "cloudformation:CreateChangeSet"
 EXECUTE_CHANGE_SET = "cloudformation:ExecuteChangeSet"
 PUT_OBJECT = "s3:PutObject"
 # The one key of a planned call: the digest of the release.
 RELEASE = "Release"
 RECORDS = "remediation"
+# Where in the template bucket a pipeline puts what a run may make a change set from.
+TEMPLATES = "templates"
+CHANGE_SET = "ChangeSet"
+FORESEEN = "Foreseen"
 AVAILABLE = "AVAILABLE"
 # Value that CloudFormation shows for a parameter with NoEcho.
 HIDDEN = "****"
@@ -61,8 +66,10 @@ STATEFUL = (
     "AWS::S3::Bucket",
     "AWS::SecretsManager::Secret",
 )
+_PLACE = ("Bucket", "Key")
 _CREATING = ("CREATE_PENDING", "CREATE_IN_PROGRESS")
-# The recorded template was deployed with what it needs: going back to it grants nothing new.
+# A recorded template was deployed with what it needs: going back to it grants nothing new. Of a new
+# one nothing is executed that its plan did not list, and the execution role bounds the rest.
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
@@ -204,6 +211,30 @@ def deployment(
     )
 
 
+def creation(
+    stack: StackState, change_set: ChangeSet, *, bucket: str, template_key: str
+) -> PlannedCall:
+    """The call that makes a change set from a template in the bucket; it changes no resource.
+
+    Parameters
+    ----------
+    change_set
+        What it must come to: its changes are part of the call, and so of what a yes is about.
+    """
+    return PlannedCall(
+        api=CREATE_CHANGE_SET,
+        resource=stack.stack_id,
+        arguments={
+            "Bucket": bucket,
+            "Key": template_key,
+            FORESEEN: [change.summary for change in change_set.changes],
+        },
+        before={CHANGE_SET: None},
+        after={CHANGE_SET: change_set.name},
+        reversible=False,
+    )
+
+
 def record(stack: StackState, bucket: str, digest: str) -> PlannedCall:
     """The call that keeps the deployed release, for a way back; it is not taken back itself."""
     key = f"{RECORDS}/{stack.stack_name}/{digest}"
@@ -220,6 +251,48 @@ def record(stack: StackState, bucket: str, digest: str) -> PlannedCall:
 def stack_name_of(stack_id: str) -> str:
     """Name in the ARN of a stack."""
     return stack_id.split("/")[1]
+
+
+def parameters_of(template: str, stack: StackState) -> dict[str, str]:
+    """Values that a template would be deployed with: those of the stack, else its defaults.
+
+    Raises
+    ------
+    PrerequisiteNotMetError
+        It is no JSON template, or a new parameter has no default.
+    """
+    declared = parsed(template).get("Parameters", {})
+    values = {}
+    for name, about in declared.items():
+        if name not in stack.parameters and "Default" not in about:
+            raise PrerequisiteNotMetError(
+                f"the template's parameter {name} is new and has no default: make the change set "
+                "yourself, with its value, and give its name"
+            )
+        default = about.get("Default")
+        text = default if isinstance(default, str) else json.dumps(default)
+        values[name] = stack.parameters.get(name, text)
+    return values
+
+
+def parsed(template: str) -> dict[str, Json]:
+    """A template as an object.
+
+    Raises
+    ------
+    PrerequisiteNotMetError
+        It is not JSON.
+    """
+    try:
+        found = json.loads(template)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise PrerequisiteNotMetError(
+            "the template is not JSON, so what it changes cannot be told before: make the change "
+            "set yourself and give its name"
+        )
+    return found
 
 
 class StackDeployments:
@@ -239,7 +312,7 @@ class StackDeployments:
     """
 
     service: ClassVar[str] = "cloudformation"
-    apis: ClassVar[tuple[str, ...]] = (EXECUTE_CHANGE_SET, PUT_OBJECT)
+    apis: ClassVar[tuple[str, ...]] = (CREATE_CHANGE_SET, EXECUTE_CHANGE_SET, PUT_OBJECT)
 
     def __init__(self, client: Any, s3: Any = None, known: Platform | None = None) -> None:
         self._client = client
@@ -312,16 +385,32 @@ class StackDeployments:
             parameters=change_set.parameters,
         )
 
-    def resources(self, stack_name: str) -> tuple[str, ...]:
-        """Physical ids of what a stack holds."""
+    def submitted(self, bucket: str, template_key: str) -> str:
+        """A template in the bucket; JSON in one canonical form.
+
+        Raises
+        ------
+        TargetNotFoundError
+            There is no such object.
+        """
+        with reading(f"s3://{bucket}/{template_key}"):
+            answer = self._s3.get_object(Bucket=bucket, Key=template_key)
+            body: str = answer["Body"].read().decode()
+        try:
+            return canonical_json(json.loads(body))
+        except ValueError:
+            return body
+
+    def physical_ids(self, stack_name: str) -> dict[str, str]:
+        """Physical ids of what a stack holds, by logical id."""
         pages = self._client.get_paginator("list_stack_resources").paginate(StackName=stack_name)
         with reading(f"resources of stack {stack_name}"):
-            return tuple(
-                found["PhysicalResourceId"]
+            return {
+                found["LogicalResourceId"]: found["PhysicalResourceId"]
                 for page in pages
                 for found in page["StackResourceSummaries"]
                 if "PhysicalResourceId" in found
-            )
+            }
 
     def recorded(self, stack_name: str, digest: str) -> StackRelease | None:
         """A release from the template bucket; None if it is not there, or not what it was."""
@@ -331,12 +420,12 @@ class StackDeployments:
         return self._recorded(bucket, f"{RECORDS}/{stack_name}/{digest}")
 
     def present(self, call: PlannedCall) -> dict[str, Json]:
-        """Digest of what is deployed, or of what is recorded under the call's key.
+        """Digest of what is deployed, or of what is recorded; or the change set that was made.
 
         Raises
         ------
         ResourceBusyError
-            CloudFormation is working on the stack.
+            CloudFormation is working on the stack, or on the change set.
         TargetNotFoundError
             The stack is gone.
         """
@@ -344,6 +433,12 @@ class StackDeployments:
             bucket, _, key = call.resource.partition(":::")[2].partition("/")
             kept = self._recorded(bucket, key)
             return {RELEASE: kept.digest if kept else None}
+        if call.api == CREATE_CHANGE_SET:
+            name = call.after[CHANGE_SET]
+            found = self.change_set(self.state(call.resource), name)
+            if found is not None and found.creating:
+                raise ResourceBusyError(f"change set {name} is being made, look again later")
+            return {CHANGE_SET: found.name if found else None}
         # By ARN, also a deleted stack can be described: another one of that name is another one.
         stack = self.state(call.resource)
         if stack.running:
@@ -355,7 +450,7 @@ class StackDeployments:
     # --- changes ---
 
     def apply(self, call: PlannedCall) -> None:
-        """Keep the release, execute the change set, or deploy the release from before.
+        """Keep the release, make or execute the change set, or deploy the release from before.
 
         Raises
         ------
@@ -366,6 +461,8 @@ class StackDeployments:
         """
         if call.api == PUT_OBJECT:
             self._keep(call)
+        elif call.api == CREATE_CHANGE_SET:
+            self._make(call)
         elif call.arguments:
             with changing(call, self.present):
                 self._client.execute_change_set(**call.arguments)
@@ -425,7 +522,7 @@ class StackDeployments:
         change_set = self._way_back(call, stack, wanted)
         lost = [c.summary for c in change_set.changes if c.loses_data]
         if lost:
-            self._delete(stack, change_set)
+            self.delete(stack, change_set)
             raise ChangeFailedError(
                 f"stack {stack.stack_name}: the recorded template would lose data, so a person "
                 f"has to deploy it: {'; '.join(lost)}"
@@ -448,7 +545,7 @@ class StackDeployments:
             raise ResourceBusyError(f"change set {name} is being executed, look again later")
         if found is not None and found.status == "CREATE_COMPLETE" and not found.executable:
             # Of an earlier way back between the same two releases.
-            self._delete(stack, found)
+            self.delete(stack, found)
             found = None
         if found is None:
             self._create(call, stack, name, wanted)
@@ -456,7 +553,7 @@ class StackDeployments:
         if found is None or found.creating:
             raise ResourceBusyError(f"change set {name} is being made, look again later")
         if not found.executable:
-            self._delete(stack, found)
+            self.delete(stack, found)
             raise ChangeFailedError(
                 f"stack {stack.stack_name}: no change set from the recorded template: "
                 f"{found.status_reason}"
@@ -471,26 +568,58 @@ class StackDeployments:
                 "bucket, or was changed there"
             )
         bucket = self._configured(stack.stack_name).template_bucket
+        self._ask_for(
+            call,
+            stack,
+            name,
+            template=f"{bucket}/{RECORDS}/{stack.stack_name}/{wanted}/template",
+            parameters=[
+                {"ParameterKey": key, "UsePreviousValue": True}
+                # What is as it was need not be told, and may be told by another name: the
+                # value of an SSM parameter instead of the parameter's.
+                if value in (HIDDEN, stack.parameters.get(key))
+                else {"ParameterKey": key, "ParameterValue": value}
+                for key, value in kept.parameters.items()
+            ],
+        )
+
+    def _make(self, call: PlannedCall) -> None:
+        stack, (bucket, key) = self.state(call.resource), (call.arguments[k] for k in _PLACE)
+        asked = parameters_of(self.submitted(bucket, key), stack)
+        self._ask_for(
+            call,
+            stack,
+            call.after[CHANGE_SET],
+            template=f"{bucket}/{key}",
+            parameters=[
+                {"ParameterKey": name, "UsePreviousValue": True}
+                for name in asked
+                if name in stack.parameters
+            ],
+        )
+
+    def _ask_for(
+        self,
+        call: PlannedCall,
+        stack: StackState,
+        name: str,
+        *,
+        template: str,
+        parameters: list[dict[str, Json]],
+    ) -> None:
         with changing(call, self.present):
             self._client.create_change_set(
                 StackName=stack.stack_name,
                 ChangeSetName=name,
                 ChangeSetType="UPDATE",
-                TemplateURL=f"{self._s3.meta.endpoint_url}/{bucket}/"
-                f"{RECORDS}/{stack.stack_name}/{wanted}/template",
-                Parameters=[
-                    {"ParameterKey": key, "UsePreviousValue": True}
-                    # What is as it was need not be told, and may be told by another name: the
-                    # value of an SSM parameter instead of the parameter's.
-                    if value in (HIDDEN, stack.parameters.get(key))
-                    else {"ParameterKey": key, "ParameterValue": value}
-                    for key, value in kept.parameters.items()
-                ],
+                TemplateURL=f"{self._s3.meta.endpoint_url}/{template}",
+                Parameters=parameters,
                 Capabilities=_CAPABILITIES,
                 **self._role(stack),
             )
 
-    def _delete(self, stack: StackState, change_set: ChangeSet) -> None:
+    def delete(self, stack: StackState, change_set: ChangeSet) -> None:
+        """Delete a change set; the stack stays as it is."""
         with reading(f"change set {change_set.name}"):
             self._client.delete_change_set(StackName=stack.stack_name, ChangeSetName=change_set.arn)
 

@@ -32,12 +32,18 @@ from lambdas.remediation.resources.dynamodb_backup import (
     create_backup,
 )
 from lambdas.remediation.resources.stack_deployments import (
+    CREATE_CHANGE_SET,
     EXECUTE_CHANGE_SET,
+    FORESEEN,
     RELEASE,
+    TEMPLATES,
     ChangeSet,
     ResourceChange,
+    StackRelease,
     StackState,
+    creation,
     deployment,
+    parsed,
     record,
 )
 from lambdas.remediation.standing_runs import StandingRun
@@ -45,6 +51,8 @@ from lambdas.remediation.standing_runs import StandingRun
 TABLES = ("AWS::DynamoDB::GlobalTable", "AWS::DynamoDB::Table")
 # AWS CloudFormation API Reference, DescribeChangeSet: ChangeSetName.
 _CHANGE_SET_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
+# The key becomes part of a URL, in which others would have a meaning.
+_TEMPLATE_NAME = re.compile(r"[-a-zA-Z0-9._/]{1,512}")
 _NAMED, _KEPT = 10, 100
 
 
@@ -65,6 +73,8 @@ class Situation(Frozen):
         Alarms of the platform that are red before the deployment.
     request_id
         Marks the deployment in CloudFormation's events.
+    template_key
+        Template in the bucket that the change set is yet to be made from; None if it is there.
     """
 
     stack: StackState
@@ -78,6 +88,7 @@ class Situation(Frozen):
     red: tuple[str, ...] = ()
     request_id: str
     mode: Mode
+    template_key: str | None = None
     accept_data_loss: tuple[str, ...] = ()
     accept_undoing: tuple[str, ...] = ()
 
@@ -93,14 +104,121 @@ def required_name(given: object) -> str:
     if given is None:
         raise InvalidRequestError(
             "parameters.change_set_name: missing; the name of the change set to execute, which "
-            "`cdk deploy --method=prepare-change-set --change-set-name <name>` prepares"
+            "`cdk deploy --method=prepare-change-set --change-set-name <name>` prepares; or give "
+            "parameters.template_key"
         )
     if not isinstance(given, str) or not _CHANGE_SET_NAME.fullmatch(given):
         raise InvalidRequestError(
             f"parameters.change_set_name: {given!r} is no name of a change set; prepare one with "
-            "`cdk deploy --method=prepare-change-set --change-set-name <name>` and give its name"
+            "`cdk deploy --method=prepare-change-set --change-set-name <name>` and give its name, "
+            "or give parameters.template_key"
         )
     return given
+
+
+def template_key(given: Mapping[str, object], stack_name: str) -> str | None:
+    """Template in the bucket to make the change set from; None if one is named instead.
+
+    Raises
+    ------
+    InvalidRequestError
+        Both are given, or the key is not of this stack's templates.
+    """
+    key = given.get("template_key")
+    if key is None:
+        return None
+    if given.get("change_set_name") is not None:
+        raise InvalidRequestError(
+            "parameters: give change_set_name or template_key, for a run deploys one of the two"
+        )
+    prefix = f"{TEMPLATES}/{stack_name}/"
+    name = key.removeprefix(prefix) if isinstance(key, str) else ""
+    if name == key or not isinstance(key, str) or not _TEMPLATE_NAME.fullmatch(name):
+        raise InvalidRequestError(
+            f"parameters.template_key: {key!r} does not begin with {prefix}, where the template "
+            "bucket keeps the templates of this stack, or goes on with other characters than "
+            "letters, digits and . _ - /"
+        )
+    return key
+
+
+def foreseen(
+    name: str, deployed: StackRelease, asked: StackRelease, physical_ids: Mapping[str, str]
+) -> ChangeSet:
+    """The change set that a template must come to: what the two templates say differently.
+
+    CloudFormation may find more: a replacement, or a resource that follows from another one. Then
+    it is not executed, for nobody has seen that (`unseen`).
+    """
+    before, after = (parsed(r.template).get("Resources", {}) for r in (deployed, asked))
+    changes = []
+    for logical_id in sorted({*before, *after}):
+        old, new = before.get(logical_id), after.get(logical_id)
+        if old == new:
+            continue
+        if logical_id not in physical_ids:
+            # A condition has kept it from being made: it can only come.
+            old = None
+            if new is None:
+                continue
+        changes.append(
+            ResourceChange(
+                action="Add" if old is None else "Remove" if new is None else "Modify",
+                logical_id=logical_id,
+                resource_type=str((new or old or {}).get("Type", "no type")),
+                physical_id=physical_ids.get(logical_id, ""),
+                policy_action=str((old or {}).get("DeletionPolicy", "")) if new is None else "",
+            )
+        )
+    return ChangeSet(
+        arn=name,
+        name=name,
+        status="CREATE_COMPLETE",
+        changes=tuple(changes),
+        parameters=asked.parameters,
+    )
+
+
+def useless(found: ChangeSet) -> str | None:
+    """Why a change set that was made from the template cannot be executed at all, if so."""
+    if found.status != "FAILED":
+        return None
+    what = "nothing to do: " if _without_changes(found) else ""
+    return f"{what}change set {found.name} FAILED: {found.status_reason}"
+
+
+def exchanged(plan: Plan, found: ChangeSet, release: str) -> str | None:
+    """Why a change set is not that of the planned template, if so.
+
+    Parameters
+    ----------
+    release
+        Digest of what it would deploy.
+    """
+    if release == deploy_call(plan).after[RELEASE]:
+        return None
+    return (
+        f"change set {found.name} would not deploy the planned template with the planned "
+        "parameters: the object was exchanged since, or CloudFormation reads it otherwise"
+    )
+
+
+def unseen(plan: Plan, found: ChangeSet, *, review: str) -> str | None:
+    """What a change set would do that the plan did not tell, if anything.
+
+    Parameters
+    ----------
+    review
+        Command that proposes the change set as it is.
+    """
+    (made,) = creation_calls(plan)
+    more = [c for c in found.changes if c.summary not in made.arguments[FORESEEN]]
+    if not more:
+        return None
+    return (
+        f"change set {found.name} is made but not executed, for it would do what the templates do "
+        f"not tell: {_listed(more)}. To have that reviewed: {review}"
+    )
 
 
 def require_ready(stack: StackState, configured: CloudFormationStack) -> str:
@@ -147,8 +265,7 @@ def require_executable(stack: StackState, name: str, found: ChangeSet | None) ->
     if found.creating:
         raise PrerequisiteNotMetError(f"change set {name} is {found.status}: wait for its end")
     if found.status == "FAILED":
-        nothing = "contain changes" in found.status_reason or "No updates" in found.status_reason
-        what = "nothing to do: " if nothing else ""
+        what = "nothing to do: " if _without_changes(found) else ""
         raise PrerequisiteNotMetError(f"{what}change set {name} FAILED: {found.status_reason}")
     if not found.executable:
         raise PrerequisiteNotMetError(
@@ -156,6 +273,10 @@ def require_executable(stack: StackState, name: str, found: ChangeSet | None) ->
             f"another one with: {prepare} <name>"
         )
     return found
+
+
+def _without_changes(found: ChangeSet) -> bool:
+    return any(t in found.status_reason for t in ("contain changes", "No updates"))
 
 
 def touched_tables(change_set: ChangeSet, platform: Platform) -> tuple[str, ...]:
@@ -220,6 +341,15 @@ def decide(situation: Situation) -> Plan:
         )
         for name, source in situation.backups.items()
     ]
+    if situation.template_key is not None:
+        calls.append(
+            creation(
+                stack,
+                change_set,
+                bucket=situation.bucket,
+                template_key=situation.template_key,
+            )
+        )
     calls.append(
         deployment(
             stack,
@@ -280,8 +410,11 @@ def _require_no_run_undone(situation: Situation) -> None:
 
 def _reason(situation: Situation) -> str:
     changes = situation.change_set.changes
+    what = f"change set {situation.change_set.name}"
+    if situation.template_key is not None:
+        what = f"template {situation.template_key}, by {what} if that does no more,"
     told = (
-        f"Deploy change set {situation.change_set.name} to stack {situation.stack.stack_name}: "
+        f"Deploy {what} to stack {situation.stack.stack_name}: "
         f"{_listed(changes) or 'no resource changes'}."
     )
     if situation.backups:
@@ -305,7 +438,12 @@ def deploy_call(plan: Plan) -> PlannedCall:
 
 def first_calls(plan: Plan) -> list[PlannedCall]:
     """What goes before the deployment: the record and the backups."""
-    return [call for call in plan.calls if call.api != EXECUTE_CHANGE_SET]
+    return [c for c in plan.calls if c.api not in (CREATE_CHANGE_SET, EXECUTE_CHANGE_SET)]
+
+
+def creation_calls(plan: Plan) -> list[PlannedCall]:
+    """The call that makes the change set from a template; none if it was prepared."""
+    return [call for call in plan.calls if call.api == CREATE_CHANGE_SET]
 
 
 def backup_calls(plan: Plan) -> list[PlannedCall]:

@@ -21,6 +21,10 @@ class DeployInfrastructureLimits(Limits):
     )
     verify_interval_seconds: int = limit(40, 1, 600, "wait between two looks at the alarms")
     verify_attempts: int = limit(31, 1, 120, "looks at the alarms before the answer is final")
+    # Up to a minute apart, by chance half of that: an hour at least, as a rule.
+    way_back_attempts: int = limit(
+        150, 20, 300, "looks at CloudFormation on the way back, in a rollback and in an undo"
+    )
     hold_checks: int = limit(0, 0, 48, "looks after the watch; it was long enough")
     mitigation_lease_seconds: int = limit(
         2_592_000, 60, 2_592_000, "when a person is reminded of the undo; a deployment stays"
@@ -34,7 +38,10 @@ class DeployInfrastructureParameters(Frozen):
     ----------
     change_set_name
         The change set to execute, as the pipeline prepared it (`cdk deploy
-        --method=prepare-change-set --change-set-name <name>`). Required.
+        --method=prepare-change-set --change-set-name <name>`). It, or `template_key`, is needed.
+    template_key
+        Key of a JSON template in the stack's `template_bucket`, below `templates/<stack>/`, to make
+        the change set from. Parameters keep their values.
     accept_data_loss
         Logical ids of what holds data and may be removed or replaced, reviewed one by one. Then a
         yes is needed: `mode` must be `propose`.
@@ -43,6 +50,7 @@ class DeployInfrastructureParameters(Frozen):
     """
 
     change_set_name: str | None = None
+    template_key: str | None = None
     accept_data_loss: list[str] | None = None
     accept_undoing: list[str] | None = None
 
@@ -70,10 +78,12 @@ RUNBOOK = Runbook(
     source="Operations Runbook, Deployment, Deploy Infrastructure Changes",
     deviations=(
         "It executes a change set that the pipeline has prepared, named by its ARN: `cdk diff` and "
-        "a later `cdk deploy` need not be about the same thing. From a template in S3 one call "
-        "makes a change set: `aws cloudformation create-change-set --stack-name <stack> "
-        "--change-set-name <name> --template-url <url> --capabilities CAPABILITY_NAMED_IAM`, with "
-        "`UsePreviousValue=true` for each parameter.",
+        "a later `cdk deploy` need not be about the same thing.",
+        "From a template in S3 (`template_key`) it plans what the two templates say differently, "
+        "makes the change set after the yes, and executes it only if it does no more than that, "
+        "with just that template and those parameters. If CloudFormation finds more (a "
+        "replacement, a resource that follows from another one), nothing is deployed: the change "
+        "set stays, and the answer names the input that has it reviewed and asks anew.",
         "`--require-approval never` is not followed: it asks, and what would remove or replace a "
         "resource that holds data is refused unless its logical id is accepted.",
         "Every table that the change set touches is backed up, not two by name, and the deployment "
@@ -88,8 +98,9 @@ RUNBOOK = Runbook(
         "A deployment under way is cancelled, an UPDATE_FAILED one rolled back, an "
         "UPDATE_ROLLBACK_FAILED one continued once; which resources to skip, a person decides.",
         "It never takes away data on the way back: if the old template would, a person deploys it.",
-        "The way back has about ten minutes in the same run; one that takes longer goes on in "
-        "CloudFormation, and the stack is quarantined until a person has looked.",
+        "The way back has more than an hour in the same run (the limit `way_back_attempts`); one "
+        "that takes longer goes on in CloudFormation, and the stack is quarantined until a person "
+        "has looked.",
         "Drift is told, not detected anew: that takes minutes. What our own runs changed beside "
         "the template is known from their records, until their leases are due.",
     ),

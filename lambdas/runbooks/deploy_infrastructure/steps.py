@@ -15,6 +15,7 @@ from lambdas.remediation.contracts import (
     CallResult,
     Change,
     Kind,
+    Mode,
     Plan,
     PlannedCall,
     Prepared,
@@ -33,21 +34,34 @@ from lambdas.remediation.errors import (
     TargetNotFoundError,
     ThrottledError,
 )
+from lambdas.remediation.messages import machine_arn, start_command
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.resources.alarms import Alarms
 from lambdas.remediation.resources.dynamodb_backup import DynamoDbBackups, backup_name
 from lambdas.remediation.resources.lambda_alias import LambdaAliases
-from lambdas.remediation.resources.stack_deployments import RELEASE, StackDeployments, stack_name_of
+from lambdas.remediation.resources.stack_deployments import (
+    CHANGE_SET,
+    RELEASE,
+    ChangeSet,
+    StackDeployments,
+    StackRelease,
+    StackState,
+    parameters_of,
+    stack_name_of,
+)
 from lambdas.remediation.resources.stack_events import StackEvents
 from lambdas.remediation.settings import settings
 from lambdas.remediation.standing_runs import StandingRuns
 from lambdas.remediation.step import Attempt, Clock, Role, step
+from lambdas.remediation.targets import place_of
 from lambdas.runbooks.deploy_infrastructure import policy
 from lambdas.runbooks.deploy_infrastructure.policy import Situation, Watch
+from lambdas.runbooks.deploy_infrastructure.runbook import RUNBOOK
 
 RESOURCES = (StackDeployments, DynamoDbBackups)
 _ALARMS = (TableThrottleAlarm(), FunctionErrorRateAlarm(), ApiErrorRateAlarm())
 _PRESENT = ["cloudformation:DescribeStacks", "cloudformation:GetTemplate"]
+_SUBMITTED = "s3:GetObject@templates"
 _RECORDED = ["s3:GetObject@releases", "s3:ListBucket@releases"]
 
 
@@ -56,7 +70,9 @@ _RECORDED = ["s3:GetObject@releases", "s3:ListBucket@releases"]
     calls=[
         *_PRESENT,
         *_RECORDED,
+        _SUBMITTED,
         "cloudformation:DescribeChangeSet",
+        "cloudformation:ListStackResources",
         "cloudwatch:DescribeAlarms",
         "dynamodb:DescribeTable",
         "dynamodb:ListBackups",
@@ -78,20 +94,33 @@ def prepare(
     alarms: Alarms,
     runs: StandingRuns,
 ) -> Prepared:
-    """Review the change set and plan record, backups and deployment; changes nothing."""
-    name = policy.required_name(run.parameters.get("change_set_name"))
+    """Review the change set and plan record, backups and deployment; changes nothing.
+
+    From a template, what its change set must come to is reviewed.
+    """
+    key = policy.template_key(run.parameters, run.target["stack_name"])
+    name = _request_id(run)
+    if key is None:
+        name = policy.required_name(run.parameters.get("change_set_name"))
     stack = stacks.state(run.target["stack_name"])
     bucket = policy.require_ready(stack, platform.stack(stack.stack_name))
-    change_set = policy.require_executable(stack, name, stacks.change_set(stack, name))
+    deployed = stacks.release(stack)
+    if key is None:
+        change_set = policy.require_executable(stack, name, stacks.change_set(stack, name))
+        after = stacks.release_of(stack, change_set)
+    else:
+        text = stacks.submitted(bucket, key)
+        after = StackRelease(template=text, parameters=parameters_of(text, stack))
+        held = stacks.physical_ids(stack.stack_name)
+        change_set = policy.foreseen(name, deployed, after, held)
     tables = policy.touched_tables(change_set, platform)
     prefix, started_at = settings().prefix, run.execution.started_at
-    deployed = stacks.release(stack)
     plan = policy.decide(
         Situation(
             stack=stack,
             change_set=change_set,
             before=deployed.digest,
-            after=stacks.release_of(stack, change_set).digest,
+            after=after.digest,
             bucket=bucket,
             recorded=stacks.recorded(stack.stack_name, deployed.digest) is not None,
             backups={
@@ -102,6 +131,7 @@ def prepare(
             red=_red(platform, alarms),
             request_id=_request_id(run),
             mode=run.mode,
+            template_key=key,
             accept_data_loss=tuple(run.parameters.get("accept_data_loss", ())),
             accept_undoing=tuple(run.parameters.get("accept_undoing", ())),
         )
@@ -115,6 +145,66 @@ def prepare(
         "drift_checked_at": encode(stack.drift_checked_at),
     }
     return Prepared(snapshot=snapshot, plan=plan)
+
+
+@step(
+    Role.CHANGE,
+    calls=[
+        *_PRESENT,
+        _SUBMITTED,
+        "cloudformation:CreateChangeSet",
+        "cloudformation:DeleteChangeSet",
+        "cloudformation:DescribeChangeSet",
+        "iam:PassRole@cloudformation",
+    ],
+    raises=[
+        ChangeFailedError,
+        ConcurrentChangeError,
+        PrerequisiteNotMetError,
+        ResourceBusyError,
+        TargetNotFoundError,
+        ThrottledError,
+    ],
+)
+def make_change_set(*, run: Run, plan: Plan, clock: Clock, stacks: StackDeployments) -> Change:
+    """Make the change set from the template, if it is not there yet; never executes it.
+
+    One that would do more than the plan tells stays, for a person to review; a useless one is
+    deleted.
+    """
+    calls = policy.creation_calls(plan)
+    made = changes.apply(calls, (stacks,), clock.now)
+    for call in calls:
+        stack, name = stacks.state(call.resource), call.after[CHANGE_SET]
+        found = stacks.change_set(stack, name)
+        if found is None or found.creating:
+            raise ResourceBusyError(f"change set {name} is being made, look again later")
+        why = policy.useless(found) or _exchanged(plan, stack, found, stacks)
+        if why is not None:
+            stacks.delete(stack, found)
+            raise PrerequisiteNotMetError(why)
+        _require_seen(run, plan, found)
+    return made
+
+
+def _exchanged(
+    plan: Plan, stack: StackState, found: ChangeSet, stacks: StackDeployments
+) -> str | None:
+    return policy.exchanged(plan, found, stacks.release_of(stack, found).digest)
+
+
+def _require_seen(run: Run, plan: Plan, found: ChangeSet) -> None:
+    """Leave it to a person, who gets the input that names the change set as it is."""
+    given = {k: v for k, v in run.parameters.items() if k != "template_key" and v is not None}
+    review = {
+        "target": run.target,
+        "parameters": {**given, "change_set_name": found.name},
+        "mode": Mode.PROPOSE.value,
+    }
+    machine = machine_arn(place_of(run.execution.arn), settings().prefix, RUNBOOK.kebab)
+    why = policy.unseen(plan, found, review=start_command(machine, review))
+    if why is not None:
+        raise ChangeFailedError(why)
 
 
 @step(
@@ -173,7 +263,7 @@ def check_backups(*, plan: Plan, attempt: Attempt, backups: DynamoDbBackups) -> 
     ],
 )
 def execute_change_set(
-    *, plan: Plan, clock: Clock, stacks: StackDeployments, events: StackEvents
+    *, run: Run, plan: Plan, clock: Clock, stacks: StackDeployments, events: StackEvents
 ) -> Change:
     """Execute the change set, once; never one that was made anew under its name."""
     call = policy.deploy_call(plan)
@@ -186,7 +276,22 @@ def execute_change_set(
             already_applied=True,
         )
         return Change(calls=[done], applied_at=clock.now())
+    if policy.creation_calls(plan):
+        call = _by_arn(run, plan, call, stacks)
     return changes.apply([call], (stacks,), clock.now)
+
+
+def _by_arn(run: Run, plan: Plan, call: PlannedCall, stacks: StackDeployments) -> PlannedCall:
+    """The call on the very change set that is looked at here, which the plan could only name."""
+    stack, name = stacks.state(call.resource), call.arguments["ChangeSetName"]
+    found = stacks.change_set(stack, name)
+    if found is None or not found.executable:
+        raise ChangeFailedError(f"change set {name} cannot be executed any more")
+    why = _exchanged(plan, stack, found, stacks)
+    if why is not None:
+        raise ChangeFailedError(why)
+    _require_seen(run, plan, found)
+    return dataclasses.replace(call, arguments={**call.arguments, "ChangeSetName": found.arn})
 
 
 @step(
@@ -382,7 +487,7 @@ def _smoke(
     stack_name: str, platform: Platform, stacks: StackDeployments, aliases: LambdaAliases
 ) -> dict[str, bool]:
     """The stack's functions that can be asked, and whether each answered."""
-    held = set(stacks.resources(stack_name))
+    held = set(stacks.physical_ids(stack_name).values())
     answered = {}
     for function in platform.functions:
         name, event = function.function_name, function.smoke_event

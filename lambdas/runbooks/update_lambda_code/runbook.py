@@ -66,7 +66,8 @@ RUNBOOK = Runbook(
         "The new version first gets a share of the traffic (`canary_percent`), and is taken out if "
         "its own invocations fail.",
         "What is taken back is the alias. The unpublished code (`$LATEST`) stays: it serves "
-        "nobody, AWS keeps no copy to restore it from, and the next update replaces it.",
+        "nobody, and AWS gives the copy that a version keeps as a download only. The answer says "
+        "when it is still there, and how to put back that of the version that serves.",
         "`DryRun` of the update is not used: it would need the permission to update in the "
         "function that only reads.",
         "Settings that `$LATEST` has otherwise than the version that serves are released with the "

@@ -8,28 +8,40 @@ from lambdas.remediation.errors import (
     InvalidRequestError,
     PrerequisiteNotMetError,
     ResourceBusyError,
-    RollbackFailedError,
     TargetNotFoundError,
     ThrottledError,
 )
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.release_steps import (
     check_canary,
+    check_undo,
     check_version,
+    publish_version,
+    roll_back,
     shift_traffic,
     start_canary,
     still_there,
+    verify,
     watch_hold,
 )
 from lambdas.remediation.resources.code_package import CodePackages
 from lambdas.remediation.resources.lambda_release import CODE, UPDATE_CODE, LambdaReleases
-from lambdas.remediation.resources.metrics import Metrics
 from lambdas.remediation.step import Attempt, Clock, Role, step
 from lambdas.runbooks.update_lambda_code import policy
 from lambdas.runbooks.update_lambda_code.policy import Situation
 from lambdas.runbooks.update_lambda_code.runbook import RUNBOOK
 
-__all__ = ["check_canary", "check_version", "shift_traffic", "start_canary", "watch_hold"]
+__all__ = [
+    "check_canary",
+    "check_undo",
+    "check_version",
+    "publish_version",
+    "roll_back",
+    "shift_traffic",
+    "start_canary",
+    "verify",
+    "watch_hold",
+]
 
 RESOURCES = (LambdaReleases,)
 
@@ -114,90 +126,3 @@ def check_code(*, run: Run, plan: Plan, attempt: Attempt, versions: LambdaReleas
     what = f"code {wanted}" if applied else f"code {wanted}: the package is {latest.code_sha256}"
     judged = releases.judge_settled(latest, applied=applied, what=what, final=attempt.final)
     return release_steps.not_failed(judged, plan)
-
-
-@step(
-    Role.CHANGE,
-    calls=[
-        "lambda:GetFunctionConfiguration",
-        "lambda:ListVersionsByFunction",
-        "lambda:PublishVersion",
-    ],
-    raises=[ChangeFailedError, ConcurrentChangeError, ResourceBusyError, ThrottledError],
-)
-def publish_version(
-    *, plan: Plan, change: Change | None, clock: Clock, versions: LambdaReleases
-) -> Change:
-    """Publish the planned code as a version of this run; never any other code."""
-    with still_there():
-        return release_steps.published(
-            plan=plan,
-            change=change,
-            clock=clock,
-            resource=versions,
-            prior=releases.of_api(plan, UPDATE_CODE),
-        )
-
-
-@step(
-    Role.OBSERVE,
-    calls=[
-        "cloudwatch:GetMetricData",
-        "lambda:GetAlias",
-        "lambda:GetFunctionConfiguration",
-        "lambda:InvokeFunction",
-        "lambda:ListVersionsByFunction",
-    ],
-    raises=[ConcurrentChangeError, ResourceBusyError, ThrottledError],
-)
-def verify(
-    *,
-    run: Run,
-    plan: Plan,
-    change: Change | None,
-    attempt: Attempt,
-    clock: Clock,
-    platform: Platform,
-    versions: LambdaReleases,
-    metrics: Metrics,
-) -> Verification:
-    """Look whether the alias serves the release well, or for an undo whether it is back.
-
-    Never counts silence as a pass: with too little traffic the last look is a test invocation.
-    """
-    with still_there():
-        return release_steps.verified(
-            run=run,
-            plan=plan,
-            change=change,
-            attempt=attempt,
-            clock=clock,
-            platform=platform,
-            resource=versions,
-            metrics=metrics,
-        )
-
-
-@step(
-    Role.OBSERVE,
-    calls=["lambda:GetFunctionConfiguration"],
-    raises=[PrerequisiteNotMetError, ResourceBusyError, ThrottledError],
-)
-def check_undo(*, run: Run, plan: Plan, versions: LambdaReleases) -> None:
-    """Refuse a way back to a version that is gone or cannot serve; changes nothing."""
-    release_steps.require_versions(plan, versions, run.target["function_name"])
-
-
-@step(
-    Role.CHANGE,
-    calls=[
-        "lambda:GetAlias",
-        "lambda:GetFunctionConfiguration",
-        "lambda:ListVersionsByFunction",
-        "lambda:UpdateAlias",
-    ],
-    raises=[ResourceBusyError, RollbackFailedError, ThrottledError],
-)
-def roll_back(*, plan: Plan, clock: Clock, versions: LambdaReleases) -> Change:
-    """Move the alias back, out of the canary too; never out of what somebody else set."""
-    return release_steps.taken_back(plan=plan, clock=clock, resource=versions)

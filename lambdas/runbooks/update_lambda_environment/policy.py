@@ -7,7 +7,7 @@ from lambdas.remediation.contracts import Decision, Json, Plan, PlannedCall
 from lambdas.remediation.errors import InvalidRequestError, PrerequisiteNotMetError
 from lambdas.remediation.frozen import Frozen
 from lambdas.remediation.platform import Function
-from lambdas.remediation.releases import release_calls, require_ready
+from lambdas.remediation.releases import put_back, release_calls, require_ready
 from lambdas.remediation.resources.lambda_alias import Alias
 from lambdas.remediation.resources.lambda_release import (
     CODE,
@@ -186,9 +186,11 @@ def _require_same_code(situation: Situation) -> None:
     if situation.latest.code_sha256 != situation.served_code:
         alias = situation.alias
         raise PrerequisiteNotMetError(
-            f"function {alias.function_name}: the unpublished code is not that of version "
-            f"{alias.version}, which {alias.name} serves, and would be released with the "
-            "variables; release that code, or the one that serves, with update_lambda_code first"
+            f"function {alias.function_name}: the unpublished code ($LATEST) is not that of "
+            f"version {alias.version}, which {alias.name} serves, and would be released with the "
+            "variables: it was never released, or its release was taken back, which leaves it "
+            "there. Release it with update_lambda_code first; or, "
+            f"{put_back(alias.function_name, alias.version)}"
         )
 
 

@@ -11,28 +11,38 @@ from lambdas.remediation.errors import (
     InvalidRequestError,
     PrerequisiteNotMetError,
     ResourceBusyError,
-    RollbackFailedError,
     TargetNotFoundError,
     ThrottledError,
 )
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.release_steps import (
     check_canary,
+    check_undo,
     check_version,
     shift_traffic,
     start_canary,
+    step_with,
     still_there,
     watch_hold,
 )
 from lambdas.remediation.resources.lambda_release import CODE, PUBLISH
 from lambdas.remediation.resources.lambda_variables import UPDATE_CONFIGURATION, LambdaVariables
-from lambdas.remediation.resources.metrics import Metrics
 from lambdas.remediation.step import Attempt, Clock, Role, step
 from lambdas.runbooks.update_lambda_environment import policy
 from lambdas.runbooks.update_lambda_environment.policy import Situation
 from lambdas.runbooks.update_lambda_environment.runbook import RUNBOOK
 
-__all__ = ["check_canary", "check_version", "shift_traffic", "start_canary", "watch_hold"]
+__all__ = [
+    "check_canary",
+    "check_undo",
+    "check_version",
+    "publish_version",
+    "roll_back",
+    "shift_traffic",
+    "start_canary",
+    "verify",
+    "watch_hold",
+]
 
 RESOURCES = (LambdaVariables,)
 
@@ -146,92 +156,13 @@ def check_variables(
     return release_steps.not_failed(judged, plan)
 
 
-@step(
-    Role.CHANGE,
-    calls=[
-        "lambda:GetFunctionConfiguration",
-        "lambda:ListVersionsByFunction",
-        "lambda:PublishVersion",
-        "secretsmanager:GetSecretValue@variables",
-    ],
-    raises=[ChangeFailedError, ConcurrentChangeError, ResourceBusyError, ThrottledError],
+# To tell where the variables stand may take the values that they were set from.
+_READ_VALUES = "secretsmanager:GetSecretValue@variables"
+
+publish_version = step_with(release_steps.publish_version, LambdaVariables, calls=[_READ_VALUES])
+verify = step_with(release_steps.verify, LambdaVariables, calls=[_READ_VALUES])
+roll_back = step_with(
+    release_steps.roll_back,
+    LambdaVariables,
+    calls=["lambda:UpdateFunctionConfiguration", _READ_VALUES],
 )
-def publish_version(
-    *, plan: Plan, change: Change | None, clock: Clock, versions: LambdaVariables
-) -> Change:
-    """Publish the planned variables as a version of this run; never any others."""
-    with still_there():
-        return release_steps.published(
-            plan=plan,
-            change=change,
-            clock=clock,
-            resource=versions,
-            prior=releases.of_api(plan, UPDATE_CONFIGURATION),
-        )
-
-
-@step(
-    Role.OBSERVE,
-    calls=[
-        "cloudwatch:GetMetricData",
-        "lambda:GetAlias",
-        "lambda:GetFunctionConfiguration",
-        "lambda:InvokeFunction",
-        "lambda:ListVersionsByFunction",
-        "secretsmanager:GetSecretValue@variables",
-    ],
-    raises=[ConcurrentChangeError, ResourceBusyError, ThrottledError],
-)
-def verify(
-    *,
-    run: Run,
-    plan: Plan,
-    change: Change | None,
-    attempt: Attempt,
-    clock: Clock,
-    platform: Platform,
-    versions: LambdaVariables,
-    metrics: Metrics,
-) -> Verification:
-    """Look whether the alias serves the release well, or for an undo whether it is back.
-
-    Never counts silence as a pass: with too little traffic the last look is a test invocation.
-    """
-    with still_there():
-        return release_steps.verified(
-            run=run,
-            plan=plan,
-            change=change,
-            attempt=attempt,
-            clock=clock,
-            platform=platform,
-            resource=versions,
-            metrics=metrics,
-        )
-
-
-@step(
-    Role.OBSERVE,
-    calls=["lambda:GetFunctionConfiguration"],
-    raises=[PrerequisiteNotMetError, ResourceBusyError, ThrottledError],
-)
-def check_undo(*, run: Run, plan: Plan, versions: LambdaVariables) -> None:
-    """Refuse a way back to a version that is gone or cannot serve; changes nothing."""
-    release_steps.require_versions(plan, versions, run.target["function_name"])
-
-
-@step(
-    Role.CHANGE,
-    calls=[
-        "lambda:GetAlias",
-        "lambda:GetFunctionConfiguration",
-        "lambda:ListVersionsByFunction",
-        "lambda:UpdateAlias",
-        "lambda:UpdateFunctionConfiguration",
-        "secretsmanager:GetSecretValue@variables",
-    ],
-    raises=[ResourceBusyError, RollbackFailedError, ThrottledError],
-)
-def roll_back(*, plan: Plan, clock: Clock, versions: LambdaVariables) -> Change:
-    """Move the alias back, then the variables; never out of what somebody else set."""
-    return release_steps.taken_back(plan=plan, clock=clock, resource=versions)

@@ -2,7 +2,7 @@
 
 BUCKET = "deployment-templates"
 ROLE = "deployment-role"
-STACKS = [f"Deployed{n}" for n in range(10)]
+STACKS = [f"Deployed{n}" for n in range(14)]
 # One that the stack of the last test holds: no other test may find it failing.
 FUNCTION = "deployed-function"
 PLATFORM = {

@@ -91,6 +91,16 @@ class Deployed:
             "parameters": {"change_set_name": name},
         }
 
+    def submit(self, template: str, name: str = "7.json") -> dict[str, Any]:
+        """A template in the bucket; gives the runbook's input."""
+        key = f"templates/{self.name}/{name}"
+        self.product.client("s3").put_object(Bucket=BUCKET, Key=key, Body=template.encode())
+        return {"target": {"stack_name": self.name}, "parameters": {"template_key": key}}
+
+    def change_sets(self) -> list[str]:
+        listed = self._stacks.list_change_sets(StackName=self.name)["Summaries"]
+        return [c["ChangeSetName"] for c in listed if c["ExecutionStatus"] == "AVAILABLE"]
+
     def run(self, given: dict[str, Any]) -> dict[str, Any]:
         return self.product.run(given, machine=self.product.machine(MACHINE))
 
@@ -171,6 +181,47 @@ def test_a_reviewed_change_set_is_deployed_and_can_be_undone(deployed: Deployed)
     ]
     assert deployed.backups() == ["AVAILABLE"]
     assert (undone["outcome"], deployed.seconds()) == ("verified", 30), undone["reason"]
+
+
+def test_a_template_is_deployed_and_can_be_undone(deployed: Deployed) -> None:
+    deployed.create(deployed.template(30))
+    answer = deployed.run(deployed.submit(deployed.template(60)))
+    after = deployed.seconds()
+    undone = deployed.run({"undo": answer["run_id"]})
+    assert (answer["outcome"], after) == ("verified", 60), answer["reason"]
+    assert [c["api"] for c in answer["plan"]["calls"]] == [
+        "s3:PutObject",
+        "dynamodb:CreateBackup",
+        "cloudformation:CreateChangeSet",
+        "cloudformation:ExecuteChangeSet",
+    ]
+    assert (undone["outcome"], deployed.seconds()) == ("verified", 30), undone["reason"]
+
+
+def test_observe_of_a_template_makes_no_change_set(deployed: Deployed) -> None:
+    deployed.create(deployed.template(30))
+    answer = deployed.run({**deployed.submit(deployed.template(60)), "mode": "observe"})
+    assert answer["outcome"] == "proposed"
+    assert "Modify Queue (AWS::SQS::Queue)" in answer["reason"]
+    assert (deployed.seconds(), deployed.change_sets()) == (30, [])
+
+
+def test_a_template_that_does_more_than_it_tells_waits_for_its_review(deployed: Deployed) -> None:
+    """The queue gets another name: CloudFormation makes it anew, which no template says."""
+    deployed.create(deployed.template(30))
+    template = json.loads(deployed.template(60))
+    template["Resources"]["Queue"]["Properties"]["QueueName"] = f"{deployed.queue}-renamed"
+    answer = deployed.run(deployed.submit(json.dumps(template)))
+    assert answer["error"] == "handed_over", answer["reason"]
+    assert "Modify Queue (AWS::SQS::Queue, replacement: True)" in answer["reason"]
+    (left,) = deployed.change_sets()
+    (message,) = deployed.product.told(answer["run_id"])
+    assert f'"change_set_name": "{left}"' in answer["reason"]
+    assert f'"change_set_name": "{left}"' in message["text"]
+    assert (deployed.seconds(), deployed.backups()) == (30, [])
+    given = {"target": {"stack_name": deployed.name}, "parameters": {"change_set_name": left}}
+    reviewed = deployed.run({**given, "mode": "observe"})
+    assert reviewed["outcome"] == "proposed"
 
 
 def test_observe_deploys_nothing(deployed: Deployed) -> None:
@@ -263,6 +314,18 @@ def test_a_deployment_that_breaks_a_function_is_taken_back(deployed: Deployed) -
     assert answer["error"] == "rolled_back", answer["reason"]
     assert answer["reason"] == f"fails its smoke event: {FUNCTION}"
     assert (deployed.seconds(), deployed.status()) == (30, "UPDATE_COMPLETE")
+
+
+def test_a_template_is_deployed_after_a_yes_with_the_deployed_roles(enforced: Product) -> None:
+    deployed = Deployed(enforced)
+    deployed.create(deployed.template(30))
+    given = {**deployed.submit(deployed.template(60)), "mode": "propose"}
+    asked = enforced.proposed(given, enforced.machine(MACHINE))
+    before = deployed.change_sets()
+    enforced.approve(asked)
+    answer = enforced.ended(asked.execution)
+    assert (answer["outcome"], deployed.seconds()) == ("verified", 60), answer["reason"]
+    assert before == []
 
 
 def test_deployment_and_undo_with_the_deployed_roles(enforced: Product) -> None:

@@ -5,11 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lambdas.remediation.contracts import Mode, Plan, Verdict, decode, encode
+from lambdas.remediation.contracts import Mode, Plan, Verdict, canonical_json, decode, encode
 from lambdas.remediation.errors import InvalidRequestError, PrerequisiteNotMetError
 from lambdas.remediation.platform import Api, CloudFormationStack, Platform, Table
 from lambdas.remediation.resources.dynamodb_backup import Backup, BackupSource
-from lambdas.remediation.resources.stack_deployments import ChangeSet, ResourceChange, StackState
+from lambdas.remediation.resources.stack_deployments import (
+    ChangeSet,
+    ResourceChange,
+    StackRelease,
+    StackState,
+    creation,
+    deployment,
+)
 from lambdas.remediation.standing_runs import StandingRun
 from lambdas.runbooks.deploy_infrastructure import policy
 from lambdas.runbooks.deploy_infrastructure.policy import Situation, Watch
@@ -83,7 +90,8 @@ class TestRequiredName:
 
         assert str(caught.value) == (
             "parameters.change_set_name: missing; the name of the change set to execute, which "
-            "`cdk deploy --method=prepare-change-set --change-set-name <name>` prepares"
+            "`cdk deploy --method=prepare-change-set --change-set-name <name>` prepares; or give "
+            "parameters.template_key"
         )
 
     @pytest.mark.parametrize("given", ["", "2-release", "a b", "a" * 129, SET_ARN])
@@ -93,6 +101,141 @@ class TestRequiredName:
 
         assert str(caught.value).startswith(f"parameters.change_set_name: {given!r} is no name")
         assert "--method=prepare-change-set" in str(caught.value)
+        assert "or give parameters.template_key" in str(caught.value)
+
+
+class TestTemplateKey:
+    def test_none_where_a_change_set_is_named(self):
+        assert policy.template_key({"change_set_name": "release-2"}, "app") is None
+
+    def test_one_of_the_stacks_templates(self):
+        assert policy.template_key({"template_key": "templates/app/7.json"}, "app") == (
+            "templates/app/7.json"
+        )
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "7.json",
+            "templates/other/7.json",
+            "templates/app/",
+            "remediation/app/1/template",
+            "templates/app/7.json?versionId=1",
+        ],
+    )
+    def test_no_other_object(self, key):
+        with pytest.raises(InvalidRequestError) as caught:
+            policy.template_key({"template_key": key}, "app")
+
+        assert "does not begin with templates/app/" in str(caught.value)
+
+    def test_not_both(self):
+        given = {"template_key": "templates/app/7.json", "change_set_name": "release-2"}
+
+        with pytest.raises(InvalidRequestError, match="give change_set_name or template_key"):
+            policy.template_key(given, "app")
+
+
+class TestForeseen:
+    def between(self, before: dict, after: dict) -> ChangeSet:
+        deployed, asked = (
+            StackRelease(template=canonical_json({"Resources": r})) for r in (before, after)
+        )
+        return policy.foreseen("made-1", deployed, asked, {"Orders": "orders", "Queue": "q"})
+
+    def test_names_what_the_templates_say_differently(self):
+        queue = {"Type": "AWS::SQS::Queue"}
+        found = self.between(
+            {"Same": queue, "Queue": queue, "Orders": {"Type": "AWS::DynamoDB::Table"}},
+            {"Same": queue, "Queue": {**queue, "Properties": {}}, "Topic": {"Type": "A::B::C"}},
+        )
+
+        assert [c.summary for c in found.changes] == [
+            "Remove Orders (AWS::DynamoDB::Table)",
+            "Modify Queue (AWS::SQS::Queue)",
+            "Add Topic (A::B::C)",
+        ]
+        assert [c.physical_id for c in found.changes] == ["orders", "q", ""]
+
+    def test_the_removal_of_a_table_takes_data_away(self):
+        table = {"Type": "AWS::DynamoDB::Table"}
+        lost = self.between({"Orders": table}, {})
+        kept = self.between({"Orders": {**table, "DeletionPolicy": "Retain"}}, {})
+
+        assert [c.takes_state_away for c in (*lost.changes, *kept.changes)] == [True, True]
+        assert [c.loses_data for c in (*lost.changes, *kept.changes)] == [True, False]
+
+    def test_what_a_condition_kept_from_being_made_can_only_come(self):
+        cache = {"Type": "AWS::DynamoDB::Table", "Condition": "IsProduction"}
+        changed = {**cache, "Properties": {}}
+
+        assert [c.summary for c in self.between({"Cache": cache}, {"Cache": changed}).changes] == [
+            "Add Cache (AWS::DynamoDB::Table)"
+        ]
+        assert self.between({"Cache": cache}, {}).changes == ()
+
+    def test_a_template_that_cannot_be_compared_is_refused(self):
+        yaml, json_ = StackRelease(template="Resources: {}"), StackRelease(template="{}")
+
+        assert "is not JSON" in refusal(policy.foreseen, "made-1", json_, yaml, {})
+
+
+class TestMadeAfterTheYes:
+    """What is made after the yes is executed only if the plan has told all of it."""
+
+    SEEN = change_set(QUEUE)
+    PLAN = Plan(
+        decision="change",
+        reason="",
+        calls=[
+            creation(STACK, SEEN, bucket="templates", template_key="templates/app/7.json"),
+            deployment(STACK, SEEN, before=BEFORE, after=AFTER, request_id="remediation-1"),
+        ],
+    )
+
+    def unseen(self, *found: ResourceChange) -> str | None:
+        return policy.unseen(self.PLAN, change_set(*found), review="start it so")
+
+    def test_what_was_told_is_executed(self):
+        assert self.unseen(QUEUE) is None
+
+    def test_so_is_less(self):
+        assert self.unseen() is None
+
+    @pytest.mark.parametrize(
+        ("found", "told"),
+        [
+            (TABLE, "Modify Orders (AWS::DynamoDB::Table)"),
+            (
+                dataclasses.replace(QUEUE, replacement="True"),
+                "Modify Queue (AWS::SQS::Queue, replacement: True)",
+            ),
+            (
+                dataclasses.replace(QUEUE, replacement="Conditional"),
+                "Modify Queue (AWS::SQS::Queue, replacement: Conditional)",
+            ),
+            (dataclasses.replace(QUEUE, action="Remove"), "Remove Queue (AWS::SQS::Queue)"),
+        ],
+        ids=["resource", "replacement", "perhaps", "removal"],
+    )
+    def test_what_nobody_has_seen_is_not(self, found, told):
+        assert self.unseen(QUEUE, found) == (
+            "change set release-2 is made but not executed, for it would do what the templates do "
+            f"not tell: {told}. To have that reviewed: start it so"
+        )
+
+    def test_another_template_is_not(self):
+        assert policy.exchanged(self.PLAN, self.SEEN, AFTER) is None
+        assert "would not deploy the planned template" in (
+            policy.exchanged(self.PLAN, self.SEEN, "c" * 64) or ""
+        )
+
+    def test_a_change_set_without_changes_is_useless(self):
+        reason = "The submitted information didn't contain changes."
+        empty = change_set(status="FAILED", status_reason=reason)
+
+        assert policy.useless(change_set(QUEUE)) is None
+        assert policy.useless(empty) == f"nothing to do: change set release-2 FAILED: {reason}"
 
 
 class TestRequireReady:
@@ -291,6 +434,39 @@ class TestDecide:
         message = refusal(policy.decide, situation(TABLE, backups={"b": source}))
 
         assert message == "table orders is DELETING, so it cannot be backed up"
+
+
+class TestFromATemplate:
+    def test_the_change_set_is_made_before_it_is_executed(self):
+        plan = policy.decide(situation(QUEUE, template_key="templates/app/7.json"))
+
+        assert [c.api for c in plan.calls] == [
+            "s3:PutObject",
+            "cloudformation:CreateChangeSet",
+            "cloudformation:ExecuteChangeSet",
+        ]
+        assert plan.calls[1].arguments == {
+            "Bucket": "templates",
+            "Key": "templates/app/7.json",
+            "Foreseen": ["Modify Queue (AWS::SQS::Queue)"],
+        }
+        assert plan.reason == (
+            "Deploy template templates/app/7.json, by change set release-2 if that does no more, "
+            "to stack app: Modify Queue (AWS::SQS::Queue)."
+        )
+
+    def test_the_yes_is_about_what_was_told(self):
+        one, two = (
+            policy.decide(situation(change, template_key="templates/app/7.json"))
+            for change in (QUEUE, dataclasses.replace(QUEUE, logical_id="Other"))
+        )
+
+        assert one.hash("deploy_infrastructure", ID) != two.hash("deploy_infrastructure", ID)
+
+    def test_what_takes_data_away_is_refused_before_anything_is_made(self):
+        told = refusal(policy.decide, situation(REMOVED, template_key="templates/app/7.json"))
+
+        assert 'give parameters.accept_data_loss ["Orders"] and mode propose' in told
 
 
 class TestDataLoss:

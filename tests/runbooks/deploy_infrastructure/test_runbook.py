@@ -1,12 +1,13 @@
 """deploy_infrastructure as a whole: its declaration and the way through its machine."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from lambdas.remediation.contracts import Mode
 from lambdas.remediation.errors import InvalidRequestError
-from lambdas.remediation.platform import CloudFormationStack, Platform
+from lambdas.remediation.platform import CloudFormationStack, Platform, RunbookSettings
 from lambdas.remediation.request import read_request
 from lambdas.runbooks.deploy_infrastructure.runbook import RUNBOOK
 from stacks.catalog import discover
@@ -32,7 +33,9 @@ def test_takes_lists_of_what_was_reviewed():
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"change_set_name": 7}, {"accept_data_loss": "Orders"}, {"force": True}], ids=str
+    "parameters",
+    [{"change_set_name": 7}, {"template_key": 7}, {"accept_data_loss": "Orders"}, {"force": True}],
+    ids=str,
 )
 def test_takes_nothing_else(parameters):
     with pytest.raises(InvalidRequestError):
@@ -53,6 +56,28 @@ def states() -> dict[str, Any]:
     return machine
 
 
+@pytest.mark.parametrize("name", ["RollBack", "Undo"])
+def test_the_way_back_has_an_hour_and_its_time_is_the_machines(states, name):
+    """Full jitter halves each wait on average."""
+    (busy,) = [r for r in states[name]["Retry"] if r["ErrorEquals"] == ["ResourceBusyError"]]
+    (entry,) = [e for e in discover() if e.runbook.name == RUNBOOK.name]
+    whole = composed(entry, PLATFORM)["TimeoutSeconds"]
+
+    assert busy["MaxAttempts"] * busy["MaxDelaySeconds"] / 2 > 4_200
+    assert whole > 2 * busy["MaxAttempts"] * busy["MaxDelaySeconds"] * 0.95
+
+
+def test_the_way_back_is_as_long_as_the_platform_file_says():
+    platform = dataclasses.replace(
+        PLATFORM,
+        runbooks={RUNBOOK.name: RunbookSettings(limits={"way_back_attempts": 33})},
+    )
+    (entry,) = [e for e in discover() if e.runbook.name == RUNBOOK.name]
+    states = composed(entry, platform)["States"]
+
+    assert [r["MaxAttempts"] for r in states["RollBack"]["Retry"]] == [4, 5, 33]
+
+
 def test_nothing_is_executed_before_the_backups_are_good(states):
     ways = [
         name
@@ -61,7 +86,8 @@ def test_nothing_is_executed_before_the_backups_are_good(states):
         if "ExecuteChangeSet" in (holder.get("Next"), holder.get("Default"))
     ]
 
-    assert states["ChooseMode"]["Default"] == "RecordRelease"
+    assert states["ChooseMode"]["Default"] == "MakeChangeSet"
+    assert states["MakeChangeSet"]["Next"] == "RecordRelease"
     assert states["RecordRelease"]["Next"] == "CheckBackups"
     assert ways == ["AreBackupsGood"]
 

@@ -17,6 +17,7 @@ from lambdas.remediation.contracts import (
     Run,
     Trigger,
     Verdict,
+    canonical_json,
 )
 from lambdas.remediation.errors import (
     ChangeFailedError,
@@ -71,7 +72,11 @@ RUN = Run(
     parameters={"change_set_name": "release-2"},
     reason="",
     requested_by="person",
-    execution=Execution(arn="arn", name="one", started_at=NOON),
+    execution=Execution(
+        arn="arn:aws:states:us-east-1:123456789012:execution:remediation-deploy-infrastructure:one",
+        name="one",
+        started_at=NOON,
+    ),
     lease_until=NOON + timedelta(hours=6),
     limits={"verify_window_seconds": 1_800},
 )
@@ -88,12 +93,23 @@ class FixedClock(Clock):
 class World:
     """The stack, its events, alarms and functions; each fake resource reads and changes this."""
 
-    apis = ("cloudformation:ExecuteChangeSet", "s3:PutObject", "dynamodb:CreateBackup")
+    apis = (
+        "cloudformation:CreateChangeSet",
+        "cloudformation:ExecuteChangeSet",
+        "s3:PutObject",
+        "dynamodb:CreateBackup",
+    )
 
     def __init__(self) -> None:
         self.status = "UPDATE_COMPLETE"
         self.deployed = OLD
-        self.set_status = "AVAILABLE"
+        self.set_status, self.made_status, self.replacement = (
+            "AVAILABLE",
+            "CREATE_COMPLETE",
+            "False",
+        )
+        self.to_deploy = NEW
+        self.in_bucket: dict[str, str] = {}
         self.marks: tuple[str, ...] = ()
         self.kept: StackRelease | None = OLD
         self.red_alarms: list[str] = []
@@ -119,23 +135,31 @@ class World:
             logical_id="Orders",
             resource_type="AWS::DynamoDB::Table",
             physical_id="orders",
+            replacement=self.replacement,
         )
         return ChangeSet(
             arn=SET_ARN,
-            name="release-2",
-            status="CREATE_COMPLETE",
+            name=name,
+            status=self.made_status,
+            status_reason="The submitted information didn't contain changes.",
             execution_status=self.set_status,
             changes=(change,),
         )
 
     def release_of(self, stack: StackState, change_set: ChangeSet) -> StackRelease:
-        return NEW
+        return self.to_deploy
+
+    def submitted(self, bucket: str, template_key: str) -> str:
+        return self.in_bucket[f"{bucket}/{template_key}"]
+
+    def delete(self, stack: StackState, change_set: ChangeSet) -> None:
+        self.done.append(f"delete {change_set.name}")
 
     def recorded(self, stack_name: str, digest: str) -> StackRelease | None:
         return self.kept
 
-    def resources(self, stack_name: str) -> tuple[str, ...]:
-        return ("orders", "chat")
+    def physical_ids(self, stack_name: str) -> dict[str, str]:
+        return {"Orders": "orders", "Chat": "chat"}
 
     def present(self, call: PlannedCall) -> dict[str, Any]:
         if call.api != "cloudformation:ExecuteChangeSet":
@@ -146,6 +170,7 @@ class World:
 
     def apply(self, call: PlannedCall) -> None:
         self.done.append(call.api.partition(":")[2])
+        self.applied = call
         if call.api == "cloudformation:ExecuteChangeSet":
             self.deployed = NEW if call.after["Release"] == NEW.digest else OLD
 
@@ -257,6 +282,116 @@ class TestPrepare:
             prepared(world)
 
 
+TABLE = {"Type": "AWS::DynamoDB::Table"}
+TEMPLATED = dataclasses.replace(RUN, parameters={"template_key": "templates/app/7.json"})
+
+
+class TestFromATemplate:
+    """What the two templates say differently is planned; a change set that does more stays."""
+
+    @pytest.fixture(autouse=True)
+    def _templates(self, world):
+        asked = {"Resources": {"Orders": {**TABLE, "Properties": {"Tags": []}}}}
+        world.deployed = StackRelease(template=canonical_json({"Resources": {"Orders": TABLE}}))
+        world.kept = world.deployed
+        world.in_bucket["templates/templates/app/7.json"] = canonical_json(asked)
+        world.to_deploy = StackRelease(template=canonical_json(asked))
+
+    def make(self, world: World, plan: Plan | None = None) -> Change:
+        return steps.make_change_set(
+            run=TEMPLATED, plan=plan or prepared(world, TEMPLATED), clock=FixedClock(), stacks=world
+        )
+
+    def execute(self, world: World) -> Change:
+        return steps.execute_change_set(
+            run=TEMPLATED,
+            plan=prepared(world, TEMPLATED),
+            clock=FixedClock(),
+            stacks=world,
+            events=world,
+        )
+
+    def test_plans_backup_change_set_and_deployment_and_changes_nothing(self, world):
+        plan = prepared(world, TEMPLATED)
+
+        assert [c.api for c in plan.calls] == [
+            "dynamodb:CreateBackup",
+            "cloudformation:CreateChangeSet",
+            "cloudformation:ExecuteChangeSet",
+        ]
+        assert plan.evidence["changes"] == ["Modify Orders (AWS::DynamoDB::Table)"]
+        assert plan.calls[2].after == {"Release": world.to_deploy.digest}
+        assert world.done == []
+
+    def test_what_was_planned_is_made_and_executed_by_its_arn(self, world):
+        self.make(world)
+        self.execute(world)
+
+        assert world.done == ["CreateChangeSet", "ExecuteChangeSet"]
+        assert world.applied.arguments["ChangeSetName"] == SET_ARN
+
+    def test_a_prepared_change_set_is_not_made(self, world):
+        self.make(world, planned())
+
+        assert world.done == []
+
+    def test_a_replacement_that_nobody_saw_stays_to_be_reviewed(self, world):
+        world.replacement = "True"
+
+        with pytest.raises(ChangeFailedError) as caught:
+            self.make(world)
+
+        told = str(caught.value)
+        assert "Modify Orders (AWS::DynamoDB::Table, replacement: True)" in told
+        assert "stateMachine:remediation-deploy-infrastructure" in told
+        assert '"change_set_name": "remediation-' in told
+        assert '"mode": "propose"' in told
+        assert "template_key" not in told
+        assert world.done == ["CreateChangeSet"]
+
+    def test_one_that_came_after_the_look_is_not_executed(self, world):
+        self.make(world)
+        world.replacement = "Conditional"
+
+        with pytest.raises(ChangeFailedError, match="replacement: Conditional"):
+            self.execute(world)
+        assert world.done == ["CreateChangeSet"]
+
+    def test_a_template_that_was_exchanged_is_not_deployed(self, world):
+        plan = prepared(world, TEMPLATED)
+        world.to_deploy = NEW
+
+        with pytest.raises(PrerequisiteNotMetError, match="was exchanged since"):
+            self.make(world, plan)
+        assert [d.partition("-")[0] for d in world.done] == [
+            "CreateChangeSet",
+            "delete remediation",
+        ]
+
+    def test_one_without_changes_is_deleted(self, world):
+        world.made_status = "FAILED"
+
+        with pytest.raises(PrerequisiteNotMetError, match="nothing to do"):
+            self.make(world)
+        assert [d.partition("-")[0] for d in world.done] == [
+            "CreateChangeSet",
+            "delete remediation",
+        ]
+
+    def test_one_that_is_being_made_is_waited_for(self, world):
+        world.made_status = "CREATE_IN_PROGRESS"
+
+        with pytest.raises(ResourceBusyError):
+            self.make(world)
+
+    def test_one_that_is_gone_is_not_executed(self, world):
+        world.set_status = "OBSOLETE"
+
+        with pytest.raises(ChangeFailedError, match="cannot be executed any more"):
+            self.execute(world)
+        assert world.done == []
+
+
 class TestBackups:
     def test_go_before_the_deployment(self, world):
         world.kept = None
@@ -278,7 +413,7 @@ class TestBackups:
 class TestExecute:
     def execute(self, world: World) -> Change:
         return steps.execute_change_set(
-            plan=planned(), clock=FixedClock(), stacks=world, events=world
+            run=RUN, plan=planned(), clock=FixedClock(), stacks=world, events=world
         )
 
     def test_once(self, world):

@@ -38,6 +38,7 @@ def test_a_release_under_traffic_is_verified_and_undone(product: Product) -> Non
     assert (served["release"], alias) == ("two", ("2", {}))
     assert function.code("2") == sha256(package("two"))
     assert (undone["outcome"], function.alias()) == ("verified", ("1", {}))
+    assert "($LATEST) is still" in undone["verification"]["reason"]
     assert function.call()["release"] == "one"
 
 
@@ -87,6 +88,20 @@ def test_a_canary_that_fails_under_traffic_is_taken_out(product: Product) -> Non
     assert (function.alias(), function.call()["release"]) == (("1", {}), "one")
 
 
+def test_a_release_that_fails_under_all_the_traffic_is_taken_back(product: Product) -> None:
+    function = Released(product, "code-07")
+    with function.traffic():
+        execution = start(product, function, canary=0, **function.upload("two", "traffic"))
+        answer = product.ended(execution)
+    (message,) = product.told(answer["run_id"])
+
+    assert answer["error"] == "rolled_back", answer["reason"]
+    assert answer["verification"]["verdict"] == "failed"
+    assert {"ShiftTraffic", "Verify", "RollBack"} <= set(product.states(execution))
+    assert (function.alias(), function.call()["release"]) == (("1", {}), "one")
+    assert "to put the code of version 1 there" in message["text"]
+
+
 def test_an_interrupted_canary_is_quarantined(product: Product) -> None:
     function = Released(product, "code-04")
     execution = start(product, function, **function.upload("two"))
@@ -127,10 +142,10 @@ def test_a_release_and_its_undo_with_the_deployed_roles(enforced: Product) -> No
     assert (undone["outcome"], function.alias()) == ("verified", ("1", {}))
 
 
-def start(product: Product, function: Released, **parameters: Any) -> str:
+def start(product: Product, function: Released, canary: int = 50, **parameters: Any) -> str:
     product.delete_item("BREAKER#update_lambda_code")
     given = {
         "target": {"function_name": function.name},
-        "parameters": {**parameters, "canary_percent": 50},
+        "parameters": {**parameters, "canary_percent": canary},
     }
     return product.start(given, machine=product.machine(KEBAB))

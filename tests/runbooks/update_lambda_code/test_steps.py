@@ -1,71 +1,41 @@
 """Steps of update_lambda_code in the order of its machine, and what crosses them."""
 
-from datetime import UTC, datetime
+import dataclasses
 
 import pytest
 
 from lambdas.remediation import clients
-from lambdas.remediation.contracts import (
-    Change,
-    Execution,
-    Kind,
-    Mode,
-    Plan,
-    Prepared,
-    Run,
-    Trigger,
-    Verdict,
-)
+from lambdas.remediation.contracts import Kind, Plan, Prepared, Verdict
 from lambdas.remediation.errors import (
     ChangeFailedError,
     ConcurrentChangeError,
     PrerequisiteNotMetError,
     RollbackFailedError,
 )
-from lambdas.remediation.step import Attempt, call_step, steps_of
 from lambdas.runbooks.update_lambda_code import steps
 from lambdas.runbooks.update_lambda_code.runbook import RUNBOOK
-from tests.remediation.release_service import FUNCTION_ARN, ONE, TWO, ReleaseService
+from tests.remediation.release_run import EARLY, LAST, ReleaseRun
+from tests.remediation.release_service import ONE, TWO
 
-NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-EARLY, LAST = Attempt(number=1, final=False), Attempt(number=8, final=True)
 FUNCTION = {
     "function_name": "chat",
     "alias": "live",
     "code_bucket": "packages",
     "smoke_event": {"path": "/health"},
 }
-# What Lambda's API calls need, where the action has another name.
-ACTIONS = {"Invoke": {"InvokeFunction", "InvokeFunction@versions"}}
 
 
-class Cloud:
-    """The function, and its package in S3; notes the calls of each step."""
+class Cloud(ReleaseRun):
+    """The function, and its package in S3."""
 
     def __init__(self, head, use_platform) -> None:
-        self.service = ReleaseService(clients.client("lambda"))
-        self.use_platform = use_platform
-        self.run = Run(
-            id="update-lambda-code:one",
-            runbook="update_lambda_code",
-            kind=Kind.CHANGE,
-            mode=Mode.ACT,
-            trigger=Trigger.PERSON,
-            target={"function_name": "chat"},
-            target_arn=FUNCTION_ARN,
-            parameters={
-                "key": "chat/2.zip",
-                "version_id": "v2",
-                "sha256": TWO,
-                "canary_percent": 10,
-            },
-            reason="",
-            requested_by="person",
-            execution=Execution(arn="arn:aws:states:::x", name="one", started_at=NOON),
-            lease_until=NOON,
-            limits=RUNBOOK.limits.as_dict(),
-            options={"require_smoke_event": True},
+        super().__init__(
+            RUNBOOK,
+            steps,
+            first="update_code",
+            parameters={"key": "chat/2.zip", "version_id": "v2", "sha256": TWO},
         )
+        self.use_platform = use_platform
         head.will_answer(*[{"ContentLength": 1_000}] * 3)
         self.function()
 
@@ -73,29 +43,9 @@ class Cloud:
         kept = {k: v for k, v in {**FUNCTION, **changed}.items() if v is not None}
         self.use_platform(functions=[kept])
 
-    def step(self, name: str, plan: Plan | None = None, **known):
-        seen = len(self.service.made)
-        try:
-            return call_step(getattr(steps, name), run=self.run, plan=plan, **known)
-        finally:
-            declared = {c.partition(":")[2] for c in steps_of(steps)[name].calls}
-            for made, _ in self.service.made[seen:]:
-                assert ACTIONS.get(made, {made}) & declared, f"{name} declares no {made}"
-
     def plan(self) -> Plan:
         prepared: Prepared = self.step("prepare")
         return prepared.plan
-
-    def until(self, last: str, plan: Plan) -> Change:
-        """The changing steps in order, with the looks between them, up to one."""
-        change: Change = self.step("update_code", plan)
-        for name in ("publish_version", "start_canary", "shift_traffic"):
-            if last == "update_code":
-                break
-            change = self.step(name, plan, change=change)
-            if name == last:
-                break
-        return change
 
 
 @pytest.fixture
@@ -174,7 +124,11 @@ def test_a_version_that_raises_is_stopped_and_says_what_stays(cloud):
         cloud.step("check_version", plan, attempt=EARLY)
     assert str(caught.value) == (
         "version 8 is Active; the smoke invocation of version 8 failed (Unhandled); "
-        "the unpublished code ($LATEST) stays as it is now: no alias serves it"
+        "the unpublished code ($LATEST) stays as it is now: no alias serves it, but whoever "
+        "publishes next releases it; to put the code of version 7 there, release its package with "
+        'update_lambda_code, or: curl -so code.zip "$(aws lambda get-function --function-name chat '
+        '--qualifier 7 --query Code.Location --output text)" && aws lambda update-function-code '
+        "--function-name chat --zip-file fileb://code.zip"
     )
 
 
@@ -298,3 +252,32 @@ def test_undo_needs_a_version_that_can_serve(cloud):
         cloud.step("check_undo", back)
     assert "version 7 is Failed" in str(failed.value)
     assert "version 7 is deleted" in str(deleted.value)
+
+
+def undone(cloud, plan: Plan):
+    """What the undo of the run says of itself, once the alias is back."""
+    cloud.step("roll_back", plan)
+    cloud.run = dataclasses.replace(cloud.run, kind=Kind.UNDO)
+    back = Plan(decision=plan.decision, reason="", calls=[plan.calls[-1].inverse()])
+    return cloud.step("verify", back, attempt=LAST)
+
+
+def test_an_undo_says_that_the_undone_code_would_be_published_next(cloud):
+    plan = cloud.plan()
+    cloud.until("shift_traffic", plan)
+    judged = undone(cloud, plan)
+
+    assert judged.verdict is Verdict.PASSED
+    assert judged.reason.startswith(
+        f"the alias is where it was; the unpublished code ($LATEST) is still {TWO}, not that of "
+        "version 7: whoever publishes next releases it, and update_lambda_environment refuses; "
+        "to put the code of version 7 there, release its package with update_lambda_code, or: curl"
+    )
+
+
+def test_an_undo_says_nothing_once_the_code_was_put_back(cloud):
+    plan = cloud.plan()
+    cloud.until("shift_traffic", plan)
+    cloud.service.touch(CodeSha256=ONE)
+
+    assert undone(cloud, plan).reason == "everything is where it was"

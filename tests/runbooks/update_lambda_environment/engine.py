@@ -6,7 +6,7 @@ LIMITS = released.LIMITS
 PLATFORM = {
     "functions": [
         released.listed(f"variables-{n:02}", variables_secret_id=f"variables-{n:02}/values")
-        for n in range(7)
+        for n in range(9)
     ]
 }
 # Not on the engine: against botocore's model, or against fakes of the service.

@@ -118,6 +118,29 @@ def test_variables_that_fail_the_test_invocation_are_taken_back(product: Product
     assert [c["api"] for c in answer["changes"]] == ["lambda:UpdateFunctionConfiguration"]
 
 
+@pytest.mark.parametrize(
+    ("name", "canary", "left_out"), [("variables-07", 50, "ShiftTraffic"), ("variables-08", 0, "-")]
+)
+def test_variables_that_fail_under_traffic_are_taken_back(
+    product: Product, name: str, canary: int, left_out: str
+) -> None:
+    """As a share of the traffic, and only when they have all of it."""
+    function = prepared(product, name, {"FAILS": "traffic"})
+    with function.traffic():
+        answer = run(product, function, set=["FAILS"], canary_percent=canary)
+    states = product.states(product.record(answer["run_id"])["execution_arn"])
+
+    assert answer["error"] == "rolled_back", answer["reason"]
+    assert "RollBack" in states
+    assert left_out not in states
+    assert ("Verify" in states) is (canary == 0)
+    assert (function.variables(), function.alias()) == (OLD, ("1", {}))
+    assert [c["api"] for c in answer["changes"]] == [
+        "lambda:UpdateAlias",
+        "lambda:UpdateFunctionConfiguration",
+    ]
+
+
 def test_unpublished_code_is_not_released_with_variables(product: Product) -> None:
     function = prepared(product, "variables-04")
     product.client("lambda").update_function_code(
@@ -127,7 +150,8 @@ def test_unpublished_code_is_not_released_with_variables(product: Product) -> No
     answer = run(product, function, **CHANGE)
 
     assert answer["outcome"] == "refused"
-    assert "the unpublished code is not that of version 1" in answer["reason"]
+    assert "($LATEST) is not that of version 1" in answer["reason"]
+    assert "to put the code of version 1 there" in answer["reason"]
     assert (function.variables(), function.versions()) == (OLD, ["1"])
 
 

@@ -1,43 +1,23 @@
 """Steps of update_lambda_environment in order, and that no value crosses them."""
 
+import dataclasses
 import json
-from datetime import UTC, datetime
 
 import pytest
 
 from lambdas.remediation import clients
-from lambdas.remediation.contracts import (
-    Change,
-    Execution,
-    Kind,
-    Mode,
-    Plan,
-    Prepared,
-    Run,
-    Trigger,
-    Verdict,
-    encode,
-)
+from lambdas.remediation.contracts import Kind, Prepared, Verdict, encode
 from lambdas.remediation.errors import (
     ChangeFailedError,
     ConcurrentChangeError,
     PrerequisiteNotMetError,
     RollbackFailedError,
 )
-from lambdas.remediation.step import Attempt, call_step, steps_of
 from lambdas.runbooks.update_lambda_environment import steps
 from lambdas.runbooks.update_lambda_environment.runbook import RUNBOOK
-from tests.remediation.release_service import (
-    FIRST,
-    FUNCTION_ARN,
-    SECOND,
-    TWO,
-    ReleaseService,
-    SecretService,
-)
+from tests.remediation.release_run import EARLY, LAST, ReleaseRun
+from tests.remediation.release_service import FIRST, ONE, SECOND, TWO, SecretService
 
-NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-EARLY, LAST = Attempt(number=1, final=False), Attempt(number=8, final=True)
 OLD = {"MODE": "old", "KEPT": "kept"}
 NEW = {"KEPT": "kept", "MODE": "n3w-value", "ADDED": "add3d-value"}
 FUNCTION = {
@@ -46,56 +26,21 @@ FUNCTION = {
     "smoke_event": {"path": "/health"},
     "variables_secret_id": "chat/variables",
 }
-ACTIONS = {"Invoke": {"InvokeFunction", "InvokeFunction@versions"}}
 
 
-class Cloud:
-    """The function, and the secret of its variables; notes the calls of each step."""
+class Cloud(ReleaseRun):
+    """The function, and the secret of its variables."""
 
     def __init__(self) -> None:
-        self.service = ReleaseService(clients.client("lambda"))
+        super().__init__(
+            RUNBOOK, steps, first="update_variables", parameters={"set": ["MODE", "ADDED"]}
+        )
         self.secret = SecretService(clients.client("secretsmanager"))
         self.secret.texts[FIRST] = json.dumps({"MODE": "n3w-value", "ADDED": "add3d-value"})
-        self.run = Run(
-            id="update-lambda-environment:one",
-            runbook="update_lambda_environment",
-            kind=Kind.CHANGE,
-            mode=Mode.ACT,
-            trigger=Trigger.PERSON,
-            target={"function_name": "chat"},
-            target_arn=FUNCTION_ARN,
-            parameters={"set": ["MODE", "ADDED"], "canary_percent": 10},
-            reason="",
-            requested_by="person",
-            execution=Execution(arn="arn:aws:states:::x", name="one", started_at=NOON),
-            lease_until=NOON,
-            limits=RUNBOOK.limits.as_dict(),
-            options={"require_smoke_event": True},
-        )
-
-    def step(self, name: str, plan: Plan | None = None, **known):
-        seen = len(self.service.made)
-        try:
-            return call_step(getattr(steps, name), run=self.run, plan=plan, **known)
-        finally:
-            declared = {c.partition(":")[2] for c in steps_of(steps)[name].calls}
-            for made, _ in self.service.made[seen:]:
-                assert ACTIONS.get(made, {made}) & declared, f"{name} declares no {made}"
 
     def prepared(self) -> Prepared:
         found: Prepared = self.step("prepare")
         return found
-
-    def until(self, last: str, plan: Plan) -> Change:
-        """The changing steps in order, up to one."""
-        change: Change = self.step("update_variables", plan)
-        for name in ("publish_version", "start_canary", "shift_traffic"):
-            if last == "update_variables":
-                break
-            change = self.step(name, plan, change=change)
-            if name == last:
-                break
-        return change
 
 
 @pytest.fixture
@@ -243,7 +188,15 @@ def test_unpublished_code_is_not_released_with_the_variables(cloud):
 
     with pytest.raises(PrerequisiteNotMetError) as caught:
         cloud.prepared()
-    assert "release that code, or the one that serves, with update_lambda_code" in str(caught.value)
+    assert str(caught.value) == (
+        "function chat: the unpublished code ($LATEST) is not that of version 7, which live "
+        "serves, and would be released with the variables: it was never released, or its release "
+        "was taken back, which leaves it there. Release it with update_lambda_code first; or, to "
+        "put the code of version 7 there, release its package with update_lambda_code, or: curl "
+        '-so code.zip "$(aws lambda get-function --function-name chat --qualifier 7 --query '
+        'Code.Location --output text)" && aws lambda update-function-code --function-name chat '
+        "--zip-file fileb://code.zip"
+    )
 
 
 def test_variables_that_cannot_be_decrypted_stop_the_run(cloud):
@@ -252,3 +205,17 @@ def test_variables_that_cannot_be_decrypted_stop_the_run(cloud):
     with pytest.raises(PrerequisiteNotMetError) as caught:
         cloud.prepared()
     assert "allow kms:Decrypt on its key first" in str(caught.value)
+
+
+@pytest.mark.parametrize(("code", "told"), [(ONE, False), (TWO, True)])
+def test_an_undo_says_when_other_code_than_what_serves_is_unpublished(cloud, code, told):
+    plan = cloud.prepared().plan
+    cloud.until("shift_traffic", plan)
+    cloud.step("roll_back", plan)
+    cloud.service.touch(CodeSha256=code)
+    cloud.run = dataclasses.replace(cloud.run, kind=Kind.UNDO)
+    back = [c.inverse() for c in reversed(plan.calls) if c.reversible]
+    judged = cloud.step("verify", dataclasses.replace(plan, calls=back), attempt=LAST)
+
+    assert judged.verdict is Verdict.PASSED
+    assert ("($LATEST) is still" in judged.reason) is told
