@@ -186,7 +186,8 @@ def test_undo_of_what_changes_nothing_itself_is_that_of_its_runbooks(pages):
 
 def test_a_page_says_how_long_a_run_may_take(pages):
     assert (
-        "- Takes at most 10 h 20 min with all its waits; where it asks for a yes, 4 h more for that."
+        "- Takes at most 10 h 20 min with all its waits; "
+        "where it asks for a yes, 4 h more for that."
     ) in pages["deploy_infrastructure"]
 
 
