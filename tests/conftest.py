@@ -114,9 +114,11 @@ def _resolving(name: str) -> Callable[..., Any]:
 # --- which worker runs what ---
 
 # What is started once a session costs most: on a few workers only, whatever file asks for it.
-_WORKERS_PER_ENGINE = {"enforced": 2, "product": 2, "enforcing_engine": 1, "engine": 1}
+_WORKERS_PER_ENGINE = {"enforced": 2, "product": 3, "enforcing_engine": 1, "engine": 1}
 
 
+# Before xdist, which has been registered after this file, reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file run on one worker, those of an engine where it is started; these first."""
     groups = {file: file for file in map(_file, items)}
