@@ -114,7 +114,7 @@ def _resolving(name: str) -> Callable[..., Any]:
 # --- which worker runs what ---
 
 # What is started once a session costs most: on a few workers only, whatever file asks for it.
-_WORKERS_PER_ENGINE = {"enforced": 2, "product": 3, "enforcing_engine": 1, "engine": 1}
+_WORKERS_PER_ENGINE = {"enforced": 2, "product": 4, "enforcing_engine": 1, "engine": 1}
 
 
 # Before xdist, which has been registered after this file, reads the marks.
@@ -148,6 +148,8 @@ def _file(item: pytest.Item) -> str:
 
 def pytest_configure() -> None:
     """Before collection: importing a test module may not reach out either."""
+    # CDK's warning of a Node.js that ends its life fills the screen, for each worker.
+    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
     for name in [n for n in os.environ if n.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(_CREDENTIALS)
