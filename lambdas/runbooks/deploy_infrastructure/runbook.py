@@ -71,6 +71,8 @@ RUNBOOK = Runbook(
         "  --capabilities CAPABILITY_IAM CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND",
         "aws cloudformation wait change-set-create-complete --stack-name <stack_name> \\",
         "  --change-set-name release-7",
+        "# or, for template_key templates/<stack_name>/release-7.json instead of the change set:",
+        "# aws s3 cp template.json s3://<template_bucket>/templates/<stack_name>/release-7.json",
     ),
     limits=DeployInfrastructureLimits(),
     mode=Mode.PROPOSE,
