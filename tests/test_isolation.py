@@ -1,4 +1,4 @@
-"""Tests reach nothing outside: proven by trying."""
+"""Tests reach nothing outside, and share what is started once: proven by trying."""
 
 import os
 import random
@@ -120,3 +120,9 @@ def test_chance_is_seeded():
 def test_generated_examples_are_the_same_each_time_and_have_no_deadline():
     assert settings().deadline is None
     assert settings().derandomize is True
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs all")
+def test_workers_are_given_groups_of_tests_not_single_ones(request):
+    # xdist writes the group behind the id; without it a worker may be given any test.
+    assert [item.nodeid for item in request.session.items if "@" not in item.nodeid] == []
