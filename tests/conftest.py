@@ -21,6 +21,8 @@ from lambdas.remediation import clients, observability, platform, settings, step
 from lambdas.remediation.platform import Platform
 from lambdas.remediation.records import OPEN_RUNS_INDEX, RunTable
 
+# CDK, which the fixtures import, warns each worker of a Node.js whose life has ended.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 pytest_plugins = ["tests.e2e.fixtures"]
 
 REGION = "us-east-1"
@@ -148,8 +150,6 @@ def _file(item: pytest.Item) -> str:
 
 def pytest_configure() -> None:
     """Before collection: importing a test module may not reach out either."""
-    # CDK's warning of a Node.js that ends its life fills the screen, for each worker.
-    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
     for name in [n for n in os.environ if n.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(_CREDENTIALS)
