@@ -80,7 +80,8 @@ def _synth(app: Path, output: Path, *, checks: bool) -> Program:
     return Program(
         command=[str(cli), "synth", "--quiet", "--no-notices", "--output", str(output)],
         environment={
-            **os.environ,
+            # As where somebody works: modules are compiled once, in the round that is not counted.
+            **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
             # cdk.json says python3: it has to be the one with the packages.
             "PATH": os.pathsep.join([interpreter, os.environ.get("PATH", os.defpath)]),
             "CDK_VALIDATION": str(checks).lower(),

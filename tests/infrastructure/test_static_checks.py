@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from aws_cdk import aws_s3 as s3
 from cdk_nag import AwsSolutionsChecks
 
 from stacks.runbook import composed
-from tests.infrastructure.synthesis import ROOT, synthesise
+from tests.infrastructure.synthesis import PREFIX, ROOT, synthesise
 
 TEMPLATE = "RemediationStack.template.json"
 # Rule, what the message must look like, and why it is no fault.
@@ -155,6 +156,26 @@ def test_cdk_synth_is_clean_without_credentials(tmp_path):
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert (tmp_path / "cdk.out" / TEMPLATE).exists()
+
+
+@pytest.mark.parametrize(
+    ("validation", "plugins"),
+    [(None, [AwsSolutionsChecks]), ("false", []), ("0", [AwsSolutionsChecks])],
+)
+def test_only_cdks_own_switch_leaves_cdk_nag_out(monkeypatch, tmp_path, validation, plugins):
+    added = []
+    monkeypatch.setattr(cdk.Validations, "add_plugins", lambda _, *given: added.extend(given))
+    context = {"platform": str(ROOT / "platform.json"), "prefix": PREFIX}
+    app = cdk.App(outdir=str(tmp_path), context=context)
+    monkeypatch.setattr(app, "synth", lambda: None)
+    monkeypatch.setattr(cdk, "App", lambda: app)
+    monkeypatch.delenv("CDK_VALIDATION", raising=False)
+    if validation is not None:
+        monkeypatch.setenv("CDK_VALIDATION", validation)
+
+    runpy.run_path(str(ROOT / "app.py"))
+
+    assert [type(plugin) for plugin in added] == plugins
 
 
 def nagged(prepare=lambda _stack: None):
